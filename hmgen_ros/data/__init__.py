@@ -1,0 +1,1 @@
+"""Readers of the corpora that the generators are trained and measured on."""

@@ -1,0 +1,144 @@
+"""The joint actions a forecaster tells apart, and how a person's bit mask becomes one of them.
+
+A person may speak, nod and gesture at once, so what a person does is a bit mask
+(:func:`hmgen_ros.types.action_mask`). Forecasters work on one symbol a tick: as in the thesis
+(section 3.4) the symbols are the most common masks of the training data, and every other mask is read
+as the symbol nearest to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmgen_ros.types import CONCURRENT_ACTIONS, UNKNOWN_MASK, action_mask, actions_of, mask_label
+
+#: Stands in an array of actions for a slot that is empty or whose person cannot be observed.
+ABSENT = -1
+
+#: Every bit that a known mask may have set.
+KNOWN_BITS = action_mask(*CONCURRENT_ACTIONS)
+_TABLE_SIZE = 1 << KNOWN_BITS.bit_length()
+
+
+@dataclass(frozen=True)
+class ActionSpace:
+    """An ordered set of joint actions.
+
+    Attributes:
+        masks: ``A`` different bit masks; the index of a mask is the symbol of that joint action.
+            ``NONE`` (0) must be among them.
+
+    Raises:
+        ValueError: ``NONE`` is missing, a mask occurs twice, has unknown bits, or there are more than
+            255 (symbols travel as uint8).
+    """
+
+    masks: tuple[int, ...]
+    _nearest: NDArray[np.int64] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        masks = tuple(int(mask) for mask in self.masks)
+        if 0 not in masks:
+            raise ValueError("an action space needs the mask 0 (none), what most people do most of the time")
+        if len(set(masks)) != len(masks) or len(masks) > 255:
+            raise ValueError(f"an action space needs up to 255 different masks, got {masks}")
+        for mask in masks:
+            if not 0 <= mask <= KNOWN_BITS or mask & ~KNOWN_BITS:
+                raise ValueError(f"mask {mask:#x} has bits beyond {KNOWN_BITS:#x} or is the unknown mask")
+        object.__setattr__(self, "masks", masks)
+        object.__setattr__(self, "_nearest", _nearest_table(masks))
+
+    @classmethod
+    def most_common(cls, masks: NDArray[np.integer], share: float = 0.99, limit: int = 255) -> ActionSpace:
+        """The most common masks of a corpus, most common first.
+
+        Args:
+            masks: any shape, bit masks; unknown ones are not counted.
+            share: masks are taken until they make up this part of all known ones, in (0, 1].
+            limit: at most so many masks, at least 1.
+
+        Raises:
+            ValueError: nothing is known in ``masks``, or ``share`` or ``limit`` is out of range.
+        """
+        if not 0.0 < share <= 1.0 or not 1 <= limit <= 255:
+            raise ValueError(f"share must lie in (0, 1] and limit in 1 to 255, got {share} and {limit}")
+        flat = np.asarray(masks).ravel().astype(np.int64)
+        known = flat[(flat & UNKNOWN_MASK) == 0]
+        if not known.size:
+            raise ValueError("no known mask to build an action space from")
+        values, counts = np.unique(known, return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        needed = int(np.searchsorted(np.cumsum(counts[order]), share * known.size - 1e-9)) + 1
+        chosen = [int(v) for v in values[order][: min(needed, limit)]]
+        if 0 not in chosen:
+            chosen = [*chosen[: limit - 1], 0]
+        return cls(tuple(chosen))
+
+    @classmethod
+    def from_json(cls, data: Sequence[int]) -> ActionSpace:
+        """The space that :meth:`to_json` wrote."""
+        return cls(tuple(data))
+
+    def to_json(self) -> list[int]:
+        """The masks as plain numbers."""
+        return list(self.masks)
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Readable name of every joint action, e.g. ``"speaking+hand_gesture"``."""
+        return tuple(mask_label(mask) for mask in self.masks)
+
+    def with_action(self, action: int) -> NDArray[np.bool_]:
+        """``[A]``: the joint actions that contain the action of this code."""
+        return np.array([action in actions_of(mask) for mask in self.masks], dtype=bool)
+
+    def encode(self, mask: int) -> int:
+        """Index of a mask in this space.
+
+        A mask that is not in the space becomes the one that shares most actions with it, of those the
+        one with fewest actions the person does not do, of those the first. Unknown is ``ABSENT``.
+
+        Raises:
+            ValueError: the mask has bits that stand for no action.
+        """
+        return int(self.encode_array(np.array(mask)))
+
+    def encode_array(self, masks: NDArray[np.integer] | Iterable[int]) -> NDArray[np.int64]:
+        """:meth:`encode` for every element; same shape, int64.
+
+        Raises:
+            ValueError: a mask has bits that stand for no action.
+        """
+        values = np.asarray(masks).astype(np.int64)
+        unknown = (values & UNKNOWN_MASK) != 0
+        if np.any((values & ~(KNOWN_BITS | UNKNOWN_MASK)) != 0):
+            raise ValueError(f"masks may only have the bits {KNOWN_BITS | UNKNOWN_MASK:#x} set")
+        return np.where(unknown, ABSENT, self._nearest[np.where(unknown, 0, values)])
+
+    def decode(self, index: int) -> int:
+        """The mask of an index; the unknown mask for ``ABSENT``.
+
+        Raises:
+            ValueError: the index is neither in the space nor ``ABSENT``.
+        """
+        if index == ABSENT:
+            return UNKNOWN_MASK
+        if not 0 <= index < len(self.masks):
+            raise ValueError(f"action index {index} is outside this space of {len(self.masks)}")
+        return self.masks[index]
+
+
+def _nearest_table(masks: tuple[int, ...]) -> NDArray[np.int64]:
+    """``[1024]`` index of the nearest mask for every possible mask."""
+    asked = np.arange(_TABLE_SIZE)[:, None]
+    entries = np.array(masks)[None, :]
+    shared = np.bitwise_count(asked & entries).astype(np.int64)
+    extra = np.bitwise_count(entries & ~asked).astype(np.int64)
+    return np.asarray(np.argmax(shared * 64 - extra, axis=1), dtype=np.int64)

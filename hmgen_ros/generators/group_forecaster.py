@@ -1,0 +1,195 @@
+"""From scenes to the group's forecast, a tick at a time.
+
+This is what a node, a bag replay and a test call; generators know nothing of people's ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hmgen_ros.generators.action_space import KNOWN_BITS
+from hmgen_ros.generators.interface import ActionPredictor
+from hmgen_ros.generators.rollout import (
+    NextAction,
+    count_speaking_ticks,
+    forecast,
+    next_actions,
+    next_speaker,
+)
+from hmgen_ros.generators.seats import MAX_HELD, Seats, steps_of
+from hmgen_ros.generators.semi_markov import SemiMarkov
+from hmgen_ros.types import (
+    TICK_HZ,
+    UNKNOWN_MASK,
+    ActionForecast,
+    ActionOutlook,
+    Counts,
+    Person,
+    Scene,
+    SpeakerOutlook,
+)
+
+ACTION_PREDICTORS: dict[str, Callable[[str], ActionPredictor[Any]]] = {
+    "semi_markov": lambda device: SemiMarkov.load("semi_markov", device),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GroupForecast:
+    """What one tick gives.
+
+    Attributes:
+        forecast: of everyone whose actions are known; empty arrays when there is nobody.
+        actions: one for each person in the scene; not valid where the actions are unknown.
+        speaker: who takes the floor next.
+    """
+
+    forecast: ActionForecast
+    actions: tuple[ActionOutlook, ...]
+    speaker: SpeakerOutlook
+
+
+class GroupForecaster:
+    """Streams scenes through an action predictor.
+
+    Attributes:
+        counts: ``unknown_action_bits``: masks with bits that stand for no action (ignored).
+    """
+
+    def __init__(
+        self,
+        predictor: ActionPredictor[Any],
+        device: str = "cpu",
+        horizon_s: float = 1.6,
+        samples: int = 32,
+        seed: int = 0,
+    ) -> None:
+        """Start without history.
+
+        Args:
+            predictor: the generator, on ``device``.
+            device: torch device.
+            horizon_s: how far futures reach, s.
+            samples: futures a tick.
+            seed: of the futures; drawn anew at each reset of the history, so that the same recording
+                gives the same forecasts.
+        """
+        self.counts = Counts()
+        self._predictor = predictor.eval()
+        self._seats = Seats(predictor)
+        self._device = torch.device(device)
+        self._steps, self._samples, self._seed = steps_of(horizon_s), samples, seed
+        self._generator = torch.Generator(device=self._device)
+        self.reset()
+
+    @classmethod
+    def load(
+        cls, model: str, device: str = "cpu", horizon_s: float = 1.6, samples: int = 32, seed: int = 0
+    ) -> GroupForecaster:
+        """A forecaster with a shipped model.
+
+        Raises:
+            ValueError: there is no model of this name.
+            RuntimeError, OSError: its file is damaged or missing, or the device is not there.
+        """
+        make = ACTION_PREDICTORS.get(model)
+        if make is None:
+            raise ValueError(f"no action predictor {model!r}; one of: {', '.join(ACTION_PREDICTORS)}")
+        return cls(make(device), device, horizon_s, samples, seed)
+
+    def reset(self) -> None:
+        """Forget everybody."""
+        self._seats.clear()
+        self._last = torch.zeros(0, dtype=torch.int64, device=self._device)
+        self._spoken = np.zeros(0, np.int64)
+        self._generator.manual_seed(self._seed)
+
+    def warm_up(self) -> None:
+        """Run on nobody and on a group, so that the first real tick is as fast as the rest."""
+        group = tuple(Person(str(i), None, 0.0, 0, np.full(0, np.nan, np.float32)) for i in range(4))
+        for people in ((), group, group):
+            self.observe(Scene(1, 0, people, 0.0, (1, 1)))
+        self.reset()
+
+    @torch.inference_mode()
+    def observe(self, scene: Scene) -> GroupForecast:
+        """Take in one tick and forecast from it."""
+        if scene.reset:
+            self.reset()
+        seats = self._seats
+        for _ in range(min(scene.missed_ticks, MAX_HELD)):
+            seats.state, _ = self._predictor.step(seats.state, self._last)
+        ids = [person.person_id for person in scene.people]
+        before = seats.seat(ids)
+        masks = [self._mask(person) for person in scene.people]
+        current = self._predictor.space.encode_array(np.array(masks, np.int64))
+        # Places of people who just came (-1) read the zero appended at the end.
+        spoken = np.append(self._spoken, 0)[np.array(before, np.int64)]
+        self._spoken = count_speaking_ticks(spoken, current, self._predictor.space)
+        self._last = torch.from_numpy(current).to(self._device)
+        seats.state, following = self._predictor.step(seats.state, self._last)
+        sampled = self._predictor.rollout(seats.state, self._steps, self._samples, self._generator)
+        smooth = self._predictor.outlook(seats.state, self._steps)
+        smooth = following if smooth is None else smooth
+        return self._summarise(scene, masks, current, sampled.cpu().numpy(), smooth.cpu().numpy())
+
+    def _summarise(
+        self,
+        scene: Scene,
+        masks: list[int],
+        current: NDArray[np.int64],
+        sampled: NDArray[np.int64],
+        smooth: NDArray[np.float32],
+    ) -> GroupForecast:
+        space, stamp, horizon_s = self._predictor.space, scene.stamp_ns, self._steps / TICK_HZ
+        ids = [person.person_id for person in scene.people]
+        actions = next_actions(sampled, current, space)
+        speaker = next_speaker(sampled, current, self._spoken, space)
+        return GroupForecast(
+            forecast(sampled, smooth, current, space, stamp, ids),
+            tuple(
+                _outlook(action, stamp, person_id, mask, horizon_s)
+                for action, person_id, mask in zip(actions, ids, masks, strict=True)
+            ),
+            SpeakerOutlook(
+                stamp_ns=stamp,
+                horizon_s=horizon_s,
+                valid=speaker.valid,
+                current_speaker_id="" if speaker.current is None else ids[speaker.current],
+                person_id="" if speaker.person is None else ids[speaker.person],
+                probability=speaker.probability,
+                none_probability=speaker.none_probability,
+                seconds_until_start=speaker.seconds_until_start,
+            ),
+        )
+
+    def _mask(self, person: Person) -> int:
+        if person.actions & UNKNOWN_MASK:
+            return UNKNOWN_MASK
+        if person.actions & ~KNOWN_BITS:
+            self.counts.add("unknown_action_bits")
+        return person.actions & KNOWN_BITS
+
+
+def _outlook(action: NextAction, stamp_ns: int, person_id: str, mask: int, horizon_s: float) -> ActionOutlook:
+    if not action.valid:
+        return ActionOutlook(stamp_ns, person_id, horizon_s)
+    changes = action.seconds_until_start > 0
+    return ActionOutlook(
+        stamp_ns=stamp_ns,
+        person_id=person_id,
+        horizon_s=horizon_s,
+        valid=True,
+        current_mask=mask,
+        next_mask=action.next_mask if changes else mask,
+        confidence=action.confidence,
+        seconds_until_start=action.seconds_until_start,
+        change_probability=action.change_probability,
+        speak_probability=action.speak_probability,
+    )

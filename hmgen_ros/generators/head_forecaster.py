@@ -1,0 +1,131 @@
+"""From scenes to every head's trajectory, a tick at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hmgen_ros.generators.constant_velocity import ConstantVelocity
+from hmgen_ros.generators.interface import MotionPredictor
+from hmgen_ros.generators.seats import MAX_HELD, Seats, steps_of
+from hmgen_ros.types import NUM_LANDMARKS, Face, HeadMotion, HeadPose, Person, Scene
+
+#: Head pose of ``[68, 2]`` pixels in an image of (width, height); None where it cannot be solved.
+PoseSolver = Callable[[NDArray[np.float32], tuple[int, int]], HeadPose | None]
+
+MOTION_PREDICTORS: dict[str, Callable[[str], MotionPredictor[Any]]] = {
+    "constant_velocity": lambda device: ConstantVelocity().to(device),
+}
+
+
+class HeadForecaster:
+    """Streams scenes through a motion predictor, a slot a head, in pixels of the source image."""
+
+    def __init__(
+        self,
+        predictor: MotionPredictor[Any],
+        solve_pose: PoseSolver,
+        device: str = "cpu",
+        horizon_s: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        """Start without history.
+
+        Args:
+            predictor: the generator, on ``device``.
+            solve_pose: head pose of ``[68, 2]`` pixels in an image of (width, height).
+            device: torch device.
+            horizon_s: how far trajectories reach, s.
+            seed: of predictors that sample; drawn anew at each reset of the history.
+        """
+        self._predictor = predictor.eval()
+        self._seats = Seats(predictor)
+        self._solve_pose = solve_pose
+        self._device = torch.device(device)
+        self._steps, self._seed = steps_of(horizon_s), seed
+        # Poses are solved where motion is fastest, early, and interpolated between.
+        self._keys = np.unique(np.geomspace(1, self._steps, min(self._steps, 5)).round().astype(int)) - 1
+        self._generator = torch.Generator(device=self._device)
+        self.reset()
+
+    @classmethod
+    def load(
+        cls, model: str, solve_pose: PoseSolver, device: str = "cpu", horizon_s: float = 1.0, seed: int = 0
+    ) -> HeadForecaster:
+        """A forecaster with a shipped model.
+
+        Raises:
+            ValueError: there is no model of this name.
+            RuntimeError, OSError: its file is damaged or missing, or the device is not there.
+        """
+        make = MOTION_PREDICTORS.get(model)
+        if make is None:
+            raise ValueError(f"no head-motion predictor {model!r}; one of: {', '.join(MOTION_PREDICTORS)}")
+        return cls(make(device), solve_pose, device, horizon_s, seed)
+
+    def reset(self) -> None:
+        """Forget every head."""
+        self._seats.clear()
+        self._faces: dict[str, Face] = {}
+        self._generator.manual_seed(self._seed)
+
+    def warm_up(self) -> None:
+        """Run on nobody and on unseen people, so that the first real tick is as fast as the rest."""
+        group = tuple(Person(str(i), None, 0.0, 0, np.full(0, np.nan, np.float32)) for i in range(4))
+        for people in ((), group):
+            self.observe(Scene(1, 0, people, 0.0, (1, 1)))
+        self.reset()
+
+    @torch.inference_mode()
+    def observe(self, scene: Scene) -> tuple[HeadMotion, ...]:
+        """Take in one tick and forecast every head; those never seen are not valid."""
+        if scene.reset:
+            self.reset()
+        people, seats = scene.people, self._seats
+        for _ in range(min(scene.missed_ticks, MAX_HELD)):
+            seats.state, _ = self._predictor.step(seats.state, self._points([None] * len(seats.ids)))
+        seats.seat([person.person_id for person in people])
+        self._faces = {
+            person.person_id: face
+            for person in people
+            if (face := person.face or self._faces.get(person.person_id)) is not None
+        }
+        seats.state, _ = self._predictor.step(seats.state, self._points([person.face for person in people]))
+        future = self._predictor.rollout(seats.state, self._steps, self._generator).cpu().numpy()
+        return tuple(self._motion(scene, person, future[:, i]) for i, person in enumerate(people))
+
+    def _points(self, faces: list[Face | None]) -> torch.Tensor:
+        """``[N, 68, 2]`` on the device, NaN where there is no face."""
+        points = np.full((len(faces), NUM_LANDMARKS, 2), np.nan, np.float32)
+        for i, face in enumerate(faces):
+            if face is not None:
+                points[i] = face.landmarks_px
+        return torch.from_numpy(points).to(self._device)
+
+    def _motion(self, scene: Scene, person: Person, future: NDArray[np.float32]) -> HeadMotion:
+        face = self._faces.get(person.person_id)
+        pose = None if face is None else self._poses(face, future, scene.image_size)
+        if face is None or pose is None:
+            empty = np.zeros((0, NUM_LANDMARKS, 2), np.float32)
+            origin, none = np.zeros(2, np.float32), np.zeros((0, 3), np.float32)
+            return HeadMotion(scene.stamp_ns, person.person_id, empty, origin, 0.0, none, valid=False)
+        return HeadMotion(scene.stamp_ns, person.person_id, future, face.origin_px, face.scale_px, pose)
+
+    def _poses(
+        self, face: Face, future: NDArray[np.float32], image_size: tuple[int, int]
+    ) -> NDArray[np.float32] | None:
+        """``[T, 3]`` yaw, pitch, roll; None where the last face's or a future one's cannot be solved."""
+        if face.pose is None:
+            return None
+        solved = [self._solve_pose(future[key], image_size) for key in self._keys]
+        known = [pose for pose in (face.pose, *solved) if pose is not None]
+        if len(known) != len(solved) + 1:
+            return None
+        angles = np.unwrap([[pose.yaw, pose.pitch, pose.roll] for pose in known], axis=0)
+        steps = np.arange(self._steps)
+        places = np.concatenate([[-1], self._keys])
+        return np.stack([np.interp(steps, places, axis) for axis in angles.T], axis=1).astype(np.float32)

@@ -1,0 +1,69 @@
+"""Writes serialised messages into an mcap bag that ``ros2 bag`` plays.
+
+The rosbags library writes the file; the definitions of our own messages come from the ``.msg`` files
+that travel with the package.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from rclpy.serialization import serialize_message
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from hmgen_ros.resources import PACKAGE, resource
+
+# 9 is the metadata version of ROS 2 Jazzy and Kilted.
+_METADATA_VERSION: Literal[9] = 9
+
+
+def typestore() -> Typestore:
+    """ROS 2 Kilted's message types and ours."""
+    store = get_typestore(Stores.ROS2_KILTED)
+    definitions: dict[str, Any] = {}
+    for path in sorted(resource("msg").glob("*.msg")):
+        definitions |= get_types_from_msg(path.read_text(), f"{PACKAGE}/msg/{path.stem}")
+    store.register(definitions)
+    return store
+
+
+def type_name(message_type: type[Any]) -> str:
+    """ROS name of a message class, e.g. ``sensor_msgs/msg/Image``."""
+    return f"{message_type.__module__.split('.')[0]}/msg/{message_type.__name__}"
+
+
+class BagWriter:
+    """One bag under construction.
+
+    Attributes:
+        written: messages written so far, by topic.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Create the bag folder ``path``, which must not exist.
+
+        Raises:
+            rosbags.rosbag2.WriterError: it exists already.
+        """
+        self._store = typestore()
+        self._writer = Writer(path, version=_METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
+        self._writer.open()
+        self._connections: dict[str, Any] = {}
+        self.written: dict[str, int] = {}
+
+    def write(self, topic: str, message_type: type[Any], message: Any, time_ns: int) -> None:
+        """Append one message, serialised bytes or a message object, at ``time_ns``."""
+        if topic not in self._connections:
+            self._connections[topic] = self._writer.add_connection(
+                topic, type_name(message_type), typestore=self._store
+            )
+        data = message if isinstance(message, bytes) else serialize_message(message)
+        self._writer.write(self._connections[topic], time_ns, data)
+        self.written[topic] = self.written.get(topic, 0) + 1
+
+    def close(self) -> None:
+        """Write the index and the metadata."""
+        self._writer.close()

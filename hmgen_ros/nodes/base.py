@@ -1,0 +1,276 @@
+"""What all nodes share: lifecycle, parameters, counted warnings, diagnostics, one main.
+
+A node's own work happens between ``setup`` (load and warm), ``start`` (subscribe, open devices),
+``stop`` (release devices) and ``teardown`` (free memory); the lifecycle calls them under one lock, so
+that a transition never races a running callback.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
+
+from hmgen_ros.nodes.outputs import Output
+from hmgen_ros.nodes.parameters import declare
+from hmgen_ros.resources import resource
+from hmgen_ros.timing import Window
+from hmgen_ros.types import Counts
+
+#: Seconds during which the same cause is warned about once.
+WARNING_PERIOD_S = 5.0
+
+OK, FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class SetupError(Exception):
+    """A node cannot be configured or activated; the text is one line that says what to do."""
+
+
+class HmgenNode(LifecycleNode):
+    """Base of every node.
+
+    Attributes:
+        counts: what was dropped, repaired or noticed, by cause.
+        latency_ms: stamp of the input to publication of the output, milliseconds.
+        outputs: every outgoing topic.
+        local: inputs come by direct calls from nodes in this process; nothing is subscribed.
+        on_end: called when a source has nothing more to give.
+    """
+
+    def __init__(self, name: str, local: bool = False, overrides: list[Parameter[Any]] | None = None) -> None:
+        """Declare the parameters of ``<name>.yaml``.
+
+        Args:
+            name: node name and name of its parameter file.
+            local: wired by direct calls instead of subscriptions.
+            overrides: parameter values that win over the defaults and are won over by none.
+        """
+        super().__init__(name, parameter_overrides=overrides or [])
+        declare(self, name)
+        self.local = local
+        self.counts = Counts()
+        self.latency_ms = Window()
+        self.outputs: list[Output[Any]] = []
+        self.on_end: Callable[[], None] = lambda: None
+        self.lock = threading.RLock()
+        self.active = False
+        self._inputs: list[Subscription[Any]] = []
+        self._warned: dict[str, float] = {}
+        self._reported: dict[tuple[int, str], int] = {}
+        self._last_diagnosis = (time.monotonic(), 0)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # Steady time: diagnostics go on when simulated time stands still.
+        self.create_timer(
+            self.param("diagnostics_period_s"), self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def param(self, name: str) -> Any:
+        """Present value of a declared parameter."""
+        return self.get_parameter(name).value
+
+    def add_output(self, output: Output[Any]) -> Output[Any]:
+        """Count this topic in diagnostics and summaries."""
+        self.outputs.append(output)
+        return output
+
+    # What a node brings -------------------------------------------------------------------------
+
+    def setup(self) -> None:
+        """Load models and allocate. Raises SetupError."""
+
+    def start(self) -> None:
+        """Subscribe and open devices. Raises SetupError."""
+        self.active = True
+
+    def stop(self) -> None:
+        """Close devices and unsubscribe."""
+        self.active = False
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self._inputs.clear()
+
+    def teardown(self) -> None:
+        """Free what setup took."""
+
+    def details(self) -> dict[str, object]:
+        """More lines for diagnostics, name to value."""
+        return {}
+
+    def subscribe(
+        self,
+        message_type: type[Any],
+        topic: str,
+        qos: QoSProfile,
+        work: Callable[[Any], None],
+        raw: bool = False,
+    ) -> None:
+        """Call ``work`` with each message (``raw``: its bytes), until the node is deactivated."""
+        callback = partial(self.receive, work)
+        self._inputs.append(self.create_subscription(message_type, topic, callback, qos, raw=raw))
+
+    def receive(self, work: Callable[[Any], None], value: Any) -> None:
+        """Run ``work(value)`` while the node is active; a defect in it is logged, not fatal.
+
+        This is the last line of defence of a node that others rely on: whatever nobody foresaw is
+        counted as ``internal_error`` with its traceback, and the next message gets its chance.
+        """
+        with self.lock:
+            if not self.active:
+                return
+            try:
+                work(value)
+            except Exception:
+                self.warn("internal_error", f"a defect in {self.get_name()}:\n{traceback.format_exc()}")
+
+    # Lifecycle ----------------------------------------------------------------------------------
+
+    def _transition(self, work: Callable[[], None], state: LifecycleState) -> TransitionCallbackReturn:
+        with self.lock:
+            try:
+                work()
+            except SetupError as error:
+                self.get_logger().error(str(error))
+                return FAILED
+        return OK
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and warm the models."""
+        return self._transition(self.setup, state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Enable publication, then subscribe."""
+        enabled = super().on_activate(state)
+        result = self._transition(self.start, state)
+        if result is not OK:
+            super().on_deactivate(state)
+        return result if enabled is OK else enabled
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release devices and subscriptions; models stay loaded."""
+        self._transition(self.stop, state)
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Return the memory that configuring took."""
+        return self._transition(self.teardown, state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything from whichever state."""
+        self._transition(self.stop, state)
+        return self._transition(self.teardown, state)
+
+    def bring_up(self) -> bool:
+        """Configure and activate; False (with the reason logged) when either fails."""
+        return self.trigger_configure() is OK and self.trigger_activate() is OK
+
+    # Telling ------------------------------------------------------------------------------------
+
+    def warn(self, cause: str, text: str, amount: int = 1) -> None:
+        """Count ``cause`` and log ``text`` at most once in WARNING_PERIOD_S per cause."""
+        self.counts.add(cause, amount)
+        now = time.monotonic()
+        if now - self._warned.get(cause, -math.inf) >= WARNING_PERIOD_S:
+            self._warned[cause] = now
+            self.get_logger().warning(f"{text} [{cause}: {self.counts[cause]} so far]")
+
+    def warn_of_new(self, counts: Counts, texts: dict[str, str], quiet: Collection[str] = ()) -> None:
+        """Take over what grew in ``counts`` since the last call.
+
+        Args:
+            counts: counters of a part of the node.
+            texts: what to say of a cause; others are named as they are.
+            quiet: causes that are counted without a warning.
+        """
+        for cause, total in counts.values.items():
+            grown = total - self._reported.get((id(counts), cause), 0)
+            if grown <= 0:
+                continue
+            self._reported[id(counts), cause] = total
+            if cause in quiet:
+                self.counts.add(cause, grown)
+            else:
+                self.warn(cause, texts.get(cause, cause.replace("_", " ")), grown)
+
+    def observe_latency(self, stamp_ns: int) -> None:
+        """Measure from ``stamp_ns`` to now on the node's clock."""
+        self.latency_ms.add((self.get_clock().now().nanoseconds - stamp_ns) / 1e6)
+
+    def _diagnose(self) -> None:
+        now, sent = time.monotonic(), sum(output.sent for output in self.outputs)
+        elapsed = max(now - self._last_diagnosis[0], 1e-9)
+        rate = (sent - self._last_diagnosis[1]) / elapsed
+        self._last_diagnosis = (now, sent)
+        recent = any(now - at < WARNING_PERIOD_S for at in self._warned.values())
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.WARN if recent else DiagnosticStatus.OK,
+            name=self.get_fully_qualified_name(),
+            message="dropping or repairing input" if recent else "running",
+            hardware_id="hmgen_ros",
+        )
+        values: dict[str, object] = {"messages_per_s": f"{rate:.1f}"}
+        if self.latency_ms.count:
+            values["latency_p50_ms"] = f"{self.latency_ms.percentile(50):.1f}"
+            values["latency_p99_ms"] = f"{self.latency_ms.percentile(99):.1f}"
+        values |= self.details()
+        values |= {f"count/{cause}": total for cause, total in sorted(self.counts.values.items())}
+        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+def local_defaults() -> None:
+    """Environment of our processes, where the user has not chosen: local discovery, room for images."""
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    # Fast DDS 2, of ROS 2 Jazzy and before, reads another name and Fast DDS 3 warns about that one.
+    old = os.environ.get("ROS_DISTRO", "") in ("humble", "iron", "jazzy")
+    variable = "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
+    os.environ.setdefault(variable, str(resource("config/fastdds_profile.xml")))
+
+
+def run_node(make: Callable[[], HmgenNode], args: list[str] | None = None) -> int:
+    """Main of every executable: make the node, bring it up, spin until it ends.
+
+    Returns:
+        0 after an orderly end, 2 when it could not be made or brought up.
+    """
+    logging.captureWarnings(True)
+    local_defaults()
+    rclpy.init(args=args)
+    ended = threading.Event()
+    try:
+        node = make()
+        node.on_end = ended.set
+        if node.param("autostart") and not node.bring_up():
+            return 2
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while rclpy.ok() and not ended.is_set():
+            executor.spin_once(timeout_sec=0.5)
+        node.trigger_shutdown()
+    except ParameterException as error:
+        print(f"hmgen: {error}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    finally:
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,206 @@
+"""Plays a file, or a webcam, as if it were the robot's camera and microphone.
+
+Publishes: ``image_raw``, ``image_raw/compressed`` (while subscribed), ``audio`` and, if asked, ``/clock``.
+Subscribes: ``people``, only with pace ``consumed``, to know when a frame has been dealt with.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage, Image
+
+from hmgen_ros.msg import AudioFrame, People
+from hmgen_ros.nodes.base import HmgenNode, SetupError, run_node
+from hmgen_ros.nodes.conversions import audio_message
+from hmgen_ros.nodes.image_conversion import compressed_from_frame, image_from_frame, stamp_message, stamp_ns
+from hmgen_ros.nodes.outputs import Output
+from hmgen_ros.nodes.qos import PREDICTIONS, SENSOR_OUT, SOUND
+from hmgen_ros.resources import resource
+from hmgen_ros.streams.media import MediaError, MediaItem, MediaSource, open_media, ready_ns
+from hmgen_ros.streams.pacing import Pacer
+from hmgen_ros.types import TICK_NS, AudioChunk, Frame
+
+#: The recording that ships with the package.
+BUNDLED = "recordings/three_people.mp4"
+#: Opening a file takes a moment; its first stamp lies this far ahead, so that no frame starts late.
+_LEAD_NS = 500_000_000
+#: A frame is given up when it is overtaken twice: one hiccup of the machine costs latency, not a frame.
+_LATE_NS = 2 * TICK_NS
+
+
+def source_path(source: str) -> str:
+    """The source as :func:`open_media` takes it; ``bundled`` is the recording of the package."""
+    return str(resource(BUNDLED)) if source == "bundled" else source
+
+
+class MediaNode(HmgenNode):
+    """Plays in a thread of its own from activation to the end of the file.
+
+    Attributes:
+        frames: every image, whether published or not.
+        compressed: the same as JPEG, encoded only while somebody subscribes.
+        sound: every audio chunk.
+        source: what is played, None before the start.
+    """
+
+    def __init__(self, local: bool = False, overrides: list[Parameter[Any]] | None = None) -> None:
+        """See HmgenNode."""
+        super().__init__("media_node", local, overrides)
+        self.frames: Output[Frame] = self.add_output(
+            Output(self, Image, "image_raw", SENSOR_OUT, image_from_frame, lazy=True)
+        )
+        self.compressed: Output[Frame] = self.add_output(
+            Output(self, CompressedImage, "image_raw/compressed", SENSOR_OUT, self._compress, lazy=True)
+        )
+        self.sound: Output[AudioChunk] = self.add_output(
+            Output(self, AudioFrame, "audio", SOUND, self._audio_message)
+        )
+        self._sim_time = self.create_publisher(Clock, "/clock", 10) if self.param("publish_clock") else None
+        self.source: MediaSource | None = None
+        self._player: threading.Thread | None = None
+        self._pacer = Pacer()
+        self._stopping = threading.Event()
+        self._answered = threading.Condition()
+        self._answered_ns = 0
+
+    def _compress(self, frame: Frame) -> CompressedImage:
+        return compressed_from_frame(frame, self.param("jpeg_quality"))
+
+    def _audio_message(self, chunk: AudioChunk) -> AudioFrame:
+        return audio_message(chunk, self.param("audio_frame_id"))
+
+    def start(self) -> None:
+        """Open the source and play."""
+        super().start()
+        self._stopping.clear()
+        if self.param("pace") == "consumed" and not self.local:
+            self.subscribe(People, "people", PREDICTIONS, self._on_people)
+        try:
+            # Fails now, not in the thread, when there is nothing to play.
+            self.source = self._open()
+        except (MediaError, FileNotFoundError) as error:
+            raise SetupError(f"cannot play: {error}") from error
+        self._player = threading.Thread(target=self._play, name="player", daemon=True)
+        self._player.start()
+
+    def _open(self) -> MediaSource:
+        start = self.param("start_time_s")
+        now = self.get_clock().now().nanoseconds
+        base = now + _LEAD_NS if start < 0 else max(1, int(start * 1e9))
+        return open_media(
+            source_path(self.param("source")),
+            base_ns=base,
+            loop=self.param("loop"),
+            frame_id=self.param("camera_frame_id"),
+            clock_ns=lambda: self.get_clock().now().nanoseconds,
+        )
+
+    def stop(self) -> None:
+        """Stop playing and close the source."""
+        super().stop()
+        self._stopping.set()
+        self._pacer.stop()
+        if self.source is not None:
+            self.source.close()
+        player, self._player = self._player, None
+        if player is not None and player is not threading.current_thread():
+            # Not under the lock: the player may be in a callback that waits for it.
+            player.join(timeout=5.0)
+
+    def _play(self) -> None:
+        source = self.source
+        if source is None:
+            return
+        try:
+            if not self.local and self._wait_for_subscriber():
+                # Time passed: stamps begin now.
+                source.close()
+                source = self.source = self._open()
+            self._play_through(source)
+        except MediaError as error:
+            self.warn("media_error", str(error))
+        self.counts.add("source_ended")
+        if self.param("exit_at_end") and not self._stopping.is_set():
+            self.on_end()
+
+    def _wait_for_subscriber(self) -> bool:
+        """Wait until somebody wants the images; whether that took any time."""
+        until = time.monotonic() + self.param("wait_for_subscriber_s")
+        waited = False
+        while not self.frames.wanted() and not self.compressed.wanted() and time.monotonic() < until:
+            waited = True
+            if self._stopping.wait(0.02):
+                break
+        return waited
+
+    def _play_through(self, source: MediaSource) -> None:
+        for item in self._paced(source):
+            if self._stopping.is_set():
+                return
+            if self._sim_time is not None:
+                self._sim_time.publish(Clock(clock=stamp_message(ready_ns(item))))
+            if isinstance(item, AudioChunk):
+                self.sound.send(item)
+                continue
+            self.compressed.send(item)
+            self.frames.send(item)
+            self.warn_of_new(source.counts, {})
+            if self.param("pace") == "consumed" and not self.local:
+                self._wait_until_consumed(item.stamp_ns)
+
+    def _paced(self, source: MediaSource) -> Iterable[MediaItem]:
+        if source.live or self.param("pace") == "consumed":
+            return source
+        return self._in_real_time(source)
+
+    def _in_real_time(self, source: MediaSource) -> Iterator[MediaItem]:
+        items = iter(source)
+        first = next(items, None)
+        if first is None:
+            return
+        # The steady clock paces, anchored once to the node's clock, so that a step of the system time
+        # does not stall the playback.
+        now = self.get_clock().now().nanoseconds
+        wait = ready_ns(first) - now if self.param("start_time_s") < 0 else 0
+        self._pacer = Pacer(ready_ns(first), _LATE_NS, start_ns=time.monotonic_ns() + wait)
+        for item in self._pacer.play(chain([first], items)):
+            self.warn_of_new(
+                self._pacer.counts, {"late_dropped": "this machine is too slow: frames were left out"}
+            )
+            yield item
+
+    def _on_people(self, message: People) -> None:
+        with self._answered:
+            self._answered_ns = stamp_ns(message.header.stamp)
+            self._answered.notify()
+
+    def _wait_until_consumed(self, stamp: int) -> None:
+        with self._answered:
+            timeout = self.param("consumed_timeout_s")
+            if not self._answered.wait_for(
+                lambda: self._answered_ns == stamp or self._stopping.is_set(), timeout
+            ):
+                self.warn(
+                    "not_consumed", "no people message came for an image; is the perception node running?"
+                )
+
+    def details(self) -> dict[str, object]:
+        """What is played."""
+        return {"source": self.source.name if self.source else "", "pace": self.param("pace")}
+
+
+def main(args: list[str] | None = None) -> None:
+    """Entry point of the executable."""
+    sys.exit(run_node(MediaNode, args))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Images and sound in, everyone in view out: one People message a tick.
+
+Subscribes: ``image_raw`` (or ``image_raw/compressed``), ``audio``. Publishes: ``people``.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CompressedImage, Image
+
+from hmgen_ros.msg import AudioFrame, People
+from hmgen_ros.nodes.base import HmgenNode, SetupError, run_node
+from hmgen_ros.nodes.conversions import audio_samples, people_message
+from hmgen_ros.nodes.image_conversion import BadMessage, frame_from_compressed, frame_from_image, stamp_ns
+from hmgen_ros.nodes.outputs import Output
+from hmgen_ros.nodes.qos import IMAGES, PREDICTIONS, SOUND
+from hmgen_ros.perception.hysteresis import LatchConfig
+from hmgen_ros.perception.pipeline import Perception, PerceptionConfig
+from hmgen_ros.streams.audio import AudioNormaliser, BadAudio
+from hmgen_ros.streams.clock import TickClock
+from hmgen_ros.types import AudioChunk, Frame, Scene
+
+_TEXTS = {
+    "future": "image stamps lie in the future: synchronise the camera's clock with this machine's",
+    "unstamped": "images without a stamp are dropped: the camera driver must set header.stamp",
+    "duplicate": "images that repeat the last stamp are dropped",
+    "out_of_order": "images older than the last one are dropped",
+    "late": "images arrive more than a second after their stamp",
+    "missed": "the camera skipped ticks of the 25 Hz clock; the last values were held",
+    "reset_backward": "time jumped back; history was dropped",
+    "reset_gap": "no image for a while; history was dropped",
+    "audio_reset_gap": "no sound for a while; its history was dropped",
+    "audio_reset_backward": "the sound's time jumped back; its history was dropped",
+    "audio_gap": "samples are missing in the sound and were filled with silence",
+}
+_LATCHES = ("speaking", "gesture")
+# A camera faster than 25 Hz is normal: counted, not warned about.
+_QUIET = {"surplus"}
+
+
+class PerceptionNode(HmgenNode):
+    """Wraps :class:`hmgen_ros.perception.pipeline.Perception`."""
+
+    def __init__(self, local: bool = False, overrides: list[Parameter[Any]] | None = None) -> None:
+        """See HmgenNode."""
+        super().__init__("perception_node", local, overrides)
+        self.people: Output[Scene] = self.add_output(
+            Output(self, People, "people", PREDICTIONS, people_message)
+        )
+        self._perception: Perception | None = None
+        self._ticks = TickClock()
+        self._sound = AudioNormaliser()
+
+    @property
+    def stages_ms(self) -> dict[str, float]:
+        """Mean milliseconds of each stage of the perception."""
+        return self._perception.times.mean_ms() if self._perception else {}
+
+    def setup(self) -> None:
+        """Load and warm the models."""
+        try:
+            self._perception = Perception(self._config())
+            self._perception.warm_up()
+        except (ValueError, RuntimeError, OSError) as error:
+            raise SetupError(f"perception cannot start: {error}") from error
+        self._ticks = TickClock(max_future_s=self.param("max_future_s"))
+        self._sound = AudioNormaliser(max_future_s=self.param("max_future_s"))
+
+    def _config(self) -> PerceptionConfig:
+        """The settings of this node's parameters; ``latch.field`` is a field of a nested setting."""
+        values: dict[str, Any] = {}
+        for setting in fields(PerceptionConfig):
+            if setting.name in _LATCHES:
+                parts = {part.name: self.param(f"{setting.name}.{part.name}") for part in fields(LatchConfig)}
+                values[setting.name] = LatchConfig(**parts)
+            elif setting.name != "camera_matrix":
+                values[setting.name] = self.param(setting.name)
+        # ROS parameters cannot be empty: -1 stands for ids drawn anew in every run.
+        return PerceptionConfig(**{**values, "seed": None if values["seed"] < 0 else values["seed"]})
+
+    def teardown(self) -> None:
+        """Drop the models."""
+        if self._perception is not None:
+            self._perception.close()
+        self._perception = None
+
+    def start(self) -> None:
+        """Subscribe to the camera and the microphone."""
+        super().start()
+        if self.local:
+            return
+        if self.param("image_transport") == "compressed":
+            self.subscribe(CompressedImage, "image_raw/compressed", IMAGES, self._on_compressed)
+        else:
+            self.subscribe(Image, "image_raw", IMAGES, self._on_image)
+        self.subscribe(AudioFrame, "audio", SOUND, self._on_audio)
+
+    def _on_image(self, message: Image) -> None:
+        self._perceive_or_warn(frame_from_image, message)
+
+    def _on_compressed(self, message: CompressedImage) -> None:
+        self._perceive_or_warn(frame_from_compressed, message)
+
+    def _perceive_or_warn(self, convert: Any, message: Image | CompressedImage) -> None:
+        try:
+            frame = convert(message)
+        except BadMessage as error:
+            self.warn(error.cause, f"dropped an image: {error}")
+            return
+        self.perceive(frame)
+
+    def perceive(self, frame: Frame) -> None:
+        """Perceive one image and publish who is there."""
+        if self._perception is None:
+            return
+        tick = self._ticks.accept(frame.stamp_ns, self.get_clock().now().nanoseconds)
+        self.warn_of_new(self._ticks.counts, _TEXTS, _QUIET)
+        if tick is None:
+            return
+        scene = self._perception.process(frame, tick.index, tick.missed, tick.reset)
+        self.warn_of_new(self._perception.counts, _TEXTS, _QUIET)
+        self.people.send(scene)
+        self.observe_latency(frame.stamp_ns)
+
+    def _on_audio(self, message: AudioFrame) -> None:
+        stamp = stamp_ns(message.header.stamp)
+        self._hear(stamp, audio_samples(message), message.sample_rate, message.channels)
+
+    def hear(self, chunk: AudioChunk) -> None:
+        """Take in sound from a node of this process."""
+        self._hear(chunk.stamp_ns, chunk.samples, chunk.sample_rate, 1)
+
+    def _hear(self, stamp: int, samples: NDArray[Any], rate: int, channels: int) -> None:
+        if self._perception is None:
+            return
+        now = self.get_clock().now().nanoseconds
+        try:
+            normalised = self._sound.accept(stamp, np.asarray(samples), rate, channels, now)
+        except BadAudio as error:
+            self.warn(error.cause, f"dropped sound: {error}")
+            return
+        self.warn_of_new(self._sound.counts, _TEXTS, _QUIET)
+        if normalised is not None:
+            self._perception.push_audio(normalised.chunk)
+
+    def details(self) -> dict[str, object]:
+        """Stage times."""
+        return {f"stage/{name}_ms": f"{ms:.2f}" for name, ms in self.stages_ms.items()}
+
+
+def main(args: list[str] | None = None) -> None:
+    """Entry point of the executable."""
+    # The small networks of one tick gain nothing from more threads, and other nodes need the cores.
+    torch.set_num_threads(1)
+    sys.exit(run_node(PerceptionNode, args))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""What ``hmgen run`` does: play a source through all nodes, show it, sum it up."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import rclpy
+import torch
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from hmgen_ros.config import OptionError, RunOptions
+from hmgen_ros.nodes.base import local_defaults
+from hmgen_ros.nodes.media_node import source_path
+from hmgen_ros.nodes.single_process import Overrides, Pipeline, Spinner
+from hmgen_ros.streams.media import open_media
+from hmgen_ros.viewing.collector import TickView
+from hmgen_ros.viewing.terminal import RunStatus, render
+
+#: Simulated time of a file that is played faster than real time begins here: 0 would mean "no stamp".
+_FAST_START_S = 1.0
+
+
+class StartError(Exception):
+    """The nodes could not be brought up."""
+
+
+def _overrides(options: RunOptions, live: bool) -> Overrides:
+    media: dict[str, Any] = {"source": options.source, "loop": options.loop, "exit_at_end": True}
+    overrides: Overrides = {"media_node": media}
+    if options.fast:
+        media |= {"pace": "consumed", "publish_clock": True, "start_time_s": _FAST_START_S}
+    seed = options.seed if options.seed is not None or live or options.params_file else 0
+    if seed is not None:
+        overrides["perception_node"] = {"seed": seed}
+        overrides["interaction_node"] = {"seed": seed}
+        overrides["head_motion_node"] = {"seed": seed}
+    if options.record is not None:
+        overrides["recorder_node"] = {"output": str(options.record)}
+    if options.microphone not in (None, "default"):
+        overrides["microphone_node"] = {"device": options.microphone}
+    if options.fast:
+        names = ["media_node", "perception_node", "interaction_node", "head_motion_node"]
+        for name in [*names, "annotator_node", "recorder_node"]:
+            overrides[name] = {**overrides.get(name, {}), "use_sim_time": True}
+    return overrides
+
+
+def _ros_arguments(options: RunOptions) -> list[str]:
+    arguments = ["--ros-args"]
+    if options.params_file is not None:
+        arguments += ["--params-file", str(options.params_file)]
+    if options.namespace:
+        arguments += ["-r", f"__ns:={options.namespace}"]
+    return arguments if len(arguments) > 1 else []
+
+
+@contextmanager
+def _ended_by_signals(ended: threading.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run in good order, so that recordings are complete."""
+    previous = {
+        number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class Run:
+    """One run from the first frame to the summary."""
+
+    def __init__(self, options: RunOptions, console: Console) -> None:
+        """Check the options and probe the source.
+
+        Raises:
+            OptionError, hmgen_ros.streams.media.MediaError: an option or the source cannot be used.
+        """
+        options.check()
+        self._options = options
+        self._console = console
+        with open_media(source_path(options.source)) as source:
+            self._live_source, self._duration_s, self._name = source.live, source.duration_s, source.name
+        if options.fast and source.live:
+            raise OptionError("--fast needs a file; a live camera has its own pace")
+        self._ended = threading.Event()
+        self._started = self._finished = 0.0
+        self._first_stamp: int | None = None
+        self._position_s = 0.0
+        self._frames = 0
+
+    def execute(self) -> dict[str, Any]:
+        """Play to the end; returns the figures of the run.
+
+        Raises:
+            StartError: a node could not be brought up; its log line says why.
+        """
+        local_defaults()
+        # One thread a model: the 25 Hz of a small network gain nothing from more, and two cores lose.
+        torch.set_num_threads(1)
+        options = self._options
+        rclpy.init(args=_ros_arguments(options), signal_handler_options=SignalHandlerOptions.NO)
+        try:
+            with_microphone = options.microphone is not None or self._live_source
+            overrides = _overrides(options, self._live_source)
+            pipeline = Pipeline(overrides, True, with_microphone, options.record is not None)
+            assert pipeline.media is not None
+            pipeline.media.on_end = self._ended.set
+            pipeline.perception.people.listeners.append(lambda scene: self._observe(scene.stamp_ns))
+            with _ended_by_signals(self._ended), Spinner(pipeline.nodes):
+                if not pipeline.bring_up():
+                    raise StartError("a node could not start; its log line above says why")
+                self._started = time.monotonic()
+                self._watch(pipeline)
+                self._finished = time.monotonic()
+                figures = self._figures(pipeline)
+                pipeline.shut_down()
+            return figures
+        finally:
+            rclpy.try_shutdown()
+
+    def _observe(self, stamp_ns: int) -> None:
+        if self._first_stamp is None:
+            self._first_stamp, self._started = stamp_ns, time.monotonic()
+        self._frames += 1
+        self._position_s = (stamp_ns - self._first_stamp) / 1e9
+        if self._options.duration is not None and self._position_s >= self._options.duration:
+            self._ended.set()
+
+    def _watch(self, pipeline: Pipeline) -> None:
+        if self._options.headless:
+            self._ended.wait()
+            return
+        with Live(console=self._console, refresh_per_second=5, auto_refresh=False) as live:
+            while not self._ended.wait(0.2):
+                live.update(
+                    render(pipeline.annotator.newest or TickView(), self._status(pipeline)), refresh=True
+                )
+
+    def _dropped(self, pipeline: Pipeline) -> int:
+        """Frames of the source from which no prediction came although the 25 Hz clock wanted them."""
+        counts = pipeline.counts()
+        lost = ("late_dropped", "camera_dropped", "duplicate", "out_of_order", "future", "unstamped")
+        return sum(counts.get(cause, 0) for cause in (*lost, "internal_error"))
+
+    def _rate_hz(self) -> float:
+        end = self._finished or time.monotonic()
+        # n frames span n - 1 periods.
+        return (self._frames - 1) / max(end - self._started, 1e-9) if self._frames > 1 else 0.0
+
+    def _status(self, pipeline: Pipeline) -> RunStatus:
+        return RunStatus(
+            source=Path(self._name).name,
+            frames=self._frames,
+            dropped=self._dropped(pipeline),
+            rate_hz=self._rate_hz(),
+            latency_p50_ms=pipeline.latency_ms.percentile(50),
+            latency_p99_ms=pipeline.latency_ms.percentile(99),
+            position_s=self._position_s,
+            duration_s=None if self._options.loop else self._duration_s,
+            stages_ms=pipeline.stages_ms(),
+            counts=pipeline.counts(),
+            recording=str(self._options.record) if self._options.record else None,
+        )
+
+    def _figures(self, pipeline: Pipeline) -> dict[str, Any]:
+        def rounded(value: float) -> float | None:
+            return None if math.isnan(value) else round(value, 3)
+
+        return {
+            "source": self._name,
+            "frames": self._frames,
+            "dropped": self._dropped(pipeline),
+            "rate_hz": round(self._rate_hz(), 3),
+            "people": len(pipeline.people_seen),
+            "latency_ms": {f"p{q}": rounded(pipeline.latency_ms.percentile(q)) for q in (50, 99)},
+            "rss_mb": round(psutil.Process().memory_info().rss / 1e6, 1),
+            "stages_ms": {name: rounded(ms) for name, ms in pipeline.stages_ms().items()},
+            "topics": pipeline.topics(),
+            "counts": pipeline.counts(),
+        }
+
+
+def summary(figures: dict[str, Any]) -> Table:
+    """The figures of a run as a table for the terminal."""
+    table = Table(title="run", show_header=False)
+    latency = figures["latency_ms"]
+    for name, value in (
+        ("frames", f"{figures['frames']} ({figures['dropped']} dropped)"),
+        ("rate", f"{figures['rate_hz']:.2f} Hz"),
+        ("people", str(figures["people"])),
+        ("latency", f"p50 {latency['p50']} ms, p99 {latency['p99']} ms"),
+        ("memory", f"{figures['rss_mb']:.0f} MB"),
+        ("published", ", ".join(f"{topic} {count}" for topic, count in figures["topics"].items() if count)),
+        (
+            "noticed",
+            ", ".join(f"{cause} {count}" for cause, count in sorted(figures["counts"].items())) or "nothing",
+        ),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def run(options: RunOptions, console: Console) -> dict[str, Any]:
+    """Play a source through all nodes and report.
+
+    Raises:
+        OptionError, StartError, hmgen_ros.streams.media.MediaError: it could not begin.
+    """
+    figures = Run(options, console).execute()
+    console.print(summary(figures))
+    if options.json is not None:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return figures

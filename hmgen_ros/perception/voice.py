@@ -1,0 +1,161 @@
+"""When a voice is heard: the Silero detector on a running stream of sound."""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from hmgen_ros.types import AudioChunk, Counts
+
+SAMPLE_RATE = 16_000
+#: Samples the model judges at once, and how many before them it sees as context.
+WINDOW, CONTEXT = 512, 64
+#: Chunks whose stamp is off by less are taken as contiguous (clocks drift, drivers jitter).
+TOLERANCE_NS = 20_000_000
+#: An answer from a window that ended earlier than this before the asked time is worth nothing.
+MAX_AGE_NS = 500_000_000
+#: So many windows (30 s) are remembered.
+REMEMBERED = 938
+
+
+class VoiceModel:
+    """The Silero network with its recurrent state; one thread.
+
+    The weights are read from the ``silero-vad`` package without importing it: its import sets torch's
+    thread count for the whole process.
+    """
+
+    def __init__(self) -> None:
+        spec = find_spec("silero_vad")
+        if spec is None or not spec.submodule_search_locations:
+            raise RuntimeError("the voice model is not installed; run: pip install silero-vad==6.2.3")
+        path = Path(next(iter(spec.submodule_search_locations))) / "data" / "silero_vad.onnx"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+        self._rate = np.array(SAMPLE_RATE, np.int64)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was heard."""
+        self._state = np.zeros((2, 1, 128), np.float32)
+        self._input = np.zeros((1, CONTEXT + WINDOW), np.float32)
+
+    def __call__(self, window: NDArray[np.float32]) -> float:
+        """Probability in [0, 1] that the next ``[512]`` samples hold a voice."""
+        self._input[0, :CONTEXT] = self._input[0, WINDOW:]
+        self._input[0, CONTEXT:] = window
+        feed = {"input": self._input, "state": self._state, "sr": self._rate}
+        probability, self._state = self._session.run(None, feed)
+        return float(probability.item())
+
+
+class VoiceActivity:
+    """A bounded timeline of voice probability and loudness, fed chunk by chunk.
+
+    The timeline does not depend on how the sound is cut into chunks.
+
+    Args:
+        counts: receives ``audio_gaps``, ``audio_overlaps``, ``audio_jumps_back`` and
+            ``audio_bad_samples``.
+    """
+
+    def __init__(self, counts: Counts | None = None) -> None:
+        self._model = VoiceModel()
+        self._counts = counts if counts is not None else Counts()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all sound."""
+        self._model.reset()
+        self._pending = np.zeros(0, np.float32)
+        self._pending_ns: int | None = None  # time of the first pending sample
+        self._ends: deque[int] = deque(maxlen=REMEMBERED)
+        self._values: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
+
+    def push(self, chunk: AudioChunk) -> None:
+        """Take the next run of sound.
+
+        Raises:
+            ValueError: not 16 kHz mono.
+        """
+        if chunk.sample_rate != SAMPLE_RATE or chunk.samples.ndim != 1:
+            raise ValueError(
+                f"voice activity needs mono sound of {SAMPLE_RATE} Hz, got {chunk.samples.ndim} dimensions "
+                f"of {chunk.sample_rate} Hz; resample it first"
+            )
+        samples = self._join(chunk)
+        if self._pending_ns is None:
+            return
+        self._pending = np.concatenate([self._pending, samples])
+        while len(self._pending) >= WINDOW:
+            self._hear(self._pending[:WINDOW])
+            self._pending = self._pending[WINDOW:]
+
+    def probability_at(self, stamp_ns: int) -> float:
+        """Voice probability of the newest window that ended by then; NaN without recent sound."""
+        return self._at(stamp_ns)[0]
+
+    def energy_at(self, stamp_ns: int) -> float:
+        """Root mean square of the newest window that ended by then; NaN without recent sound."""
+        return self._at(stamp_ns)[1]
+
+    def _at(self, stamp_ns: int) -> tuple[float, float]:
+        index = bisect.bisect_right(self._ends, stamp_ns) - 1
+        if index < 0 or stamp_ns - self._ends[index] > MAX_AGE_NS:
+            return float("nan"), float("nan")
+        return self._values[index]
+
+    def _join(self, chunk: AudioChunk) -> NDArray[np.float32]:
+        """The chunk's usable samples, after dealing with a break between it and what came before."""
+        samples = np.asarray(chunk.samples, np.float32)
+        bad = ~np.isfinite(samples)
+        if bad.any():
+            self._counts.add("audio_bad_samples", int(bad.sum()))
+            samples = np.where(bad, np.float32(0), samples)
+        if self._pending_ns is None:
+            self._pending_ns = chunk.stamp_ns
+            return samples
+        error = chunk.stamp_ns - (self._pending_ns + _duration_ns(len(self._pending)))
+        if abs(error) <= TOLERANCE_NS:
+            # Follow a drifting clock, but not the rounding of stamps: windows must not depend on it.
+            self._pending_ns += error if abs(error) > 1_000_000 else 0
+            return samples
+        return self._after_break(chunk, samples, error)
+
+    def _after_break(
+        self, chunk: AudioChunk, samples: NDArray[np.float32], error: int
+    ) -> NDArray[np.float32]:
+        """Restart after a gap or a jump back; of a chunk that overlaps, keep what is new."""
+        if error < 0 and chunk.end_ns > chunk.stamp_ns - error - MAX_AGE_NS:
+            self._counts.add("audio_overlaps")
+            return samples[min(len(samples), -error * SAMPLE_RATE // 1_000_000_000) :]
+        if error < 0:
+            self._counts.add("audio_jumps_back")
+            self.reset()
+        else:
+            self._counts.add("audio_gaps")
+            self._model.reset()
+        self._pending = np.zeros(0, np.float32)
+        self._pending_ns = chunk.stamp_ns
+        return samples
+
+    def _hear(self, window: NDArray[np.float32]) -> None:
+        probability = self._model(window)
+        energy = float(np.sqrt(np.mean(np.square(window, dtype=np.float64))))
+        assert self._pending_ns is not None
+        self._pending_ns += _duration_ns(WINDOW)
+        self._ends.append(self._pending_ns)
+        self._values.append((probability, energy))
+
+
+def _duration_ns(samples: int) -> int:
+    return samples * 1_000_000_000 // SAMPLE_RATE

@@ -1,0 +1,1 @@
+"""What people look at: the annotated picture, the live terminal table, the annotated video."""

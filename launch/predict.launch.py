@@ -1,0 +1,107 @@
+"""Perception and predictors on camera and microphone topics, or on a file or webcam of ours.
+
+ros2 launch hmgen_ros predict.launch.py
+ros2 launch hmgen_ros predict.launch.py source:=bundled
+ros2 launch hmgen_ros predict.launch.py namespace:=robot1 image_topic:=/camera/image_raw audio_topic:=/mic
+"""
+
+import os
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
+
+SHARE = Path(get_package_share_directory("hmgen_ros"))
+ARGUMENTS = {
+    "namespace": ("", "Namespace of all nodes and relative topics, e.g. robot1."),
+    "use_sim_time": ("false", "Take the time from /clock, as when a bag is played with --clock."),
+    "params_file": (str(SHARE / "config" / "hmgen.yaml"), "Parameters of all nodes (YAML)."),
+    "autostart": ("true", "Configure and activate the nodes; false leaves it to a lifecycle manager."),
+    "use_respawn": ("false", "Start a node again when it dies."),
+    "log_level": ("info", "debug, info, warn, error or fatal."),
+    "single_process": ("false", "All nodes in one process: images are handed over without copies."),
+    "source": ("", 'What to play: a file, "webcam:0" or "bundled"; empty: the camera\'s own topics.'),
+    "microphone": ("false", "Also run the microphone node."),
+    "annotate": ("true", "Also run the annotator node (annotated_image)."),
+    "image_topic": ("image_raw", "Camera images to perceive; with compressed transport, its base name."),
+    "image_transport": ("raw", "raw, or compressed to subscribe to <image_topic>/compressed."),
+    "audio_topic": ("audio", "Sound to listen to (hmgen_ros/msg/AudioFrame)."),
+}
+
+
+def _flag(context: LaunchContext, name: str) -> bool:
+    return LaunchConfiguration(name).perform(context).lower() in ("true", "1", "yes")
+
+
+def _common(context: LaunchContext) -> dict:
+    return {
+        "package": "hmgen_ros",
+        "namespace": LaunchConfiguration("namespace").perform(context),
+        "output": "screen",
+        "respawn": _flag(context, "use_respawn"),
+        "respawn_delay": 2.0,
+        "remappings": [
+            ("image_raw", LaunchConfiguration("image_topic").perform(context)),
+            ("image_raw/compressed", LaunchConfiguration("image_topic").perform(context) + "/compressed"),
+            ("audio", LaunchConfiguration("audio_topic").perform(context)),
+        ],
+        "ros_arguments": ["--log-level", LaunchConfiguration("log_level").perform(context)],
+    }
+
+
+def _nodes(context: LaunchContext) -> list:
+    common = _common(context)
+    simulated = _flag(context, "use_sim_time")
+    parameters = [
+        LaunchConfiguration("params_file").perform(context),
+        {"autostart": _flag(context, "autostart"), "use_sim_time": simulated},
+    ]
+    source = LaunchConfiguration("source").perform(context)
+    if _flag(context, "single_process"):
+        arguments = ["--source", source] if source else []
+        arguments += ["--microphone"] if _flag(context, "microphone") else []
+        # No name: it would be given to every node of the process.
+        return [Node(executable="single_process", parameters=parameters, arguments=arguments, **common)]
+    names = ["perception_node", "interaction_node", "head_motion_node"]
+    names += ["annotator_node"] if _flag(context, "annotate") else []
+    names += ["microphone_node"] if _flag(context, "microphone") else []
+    transport = {"image_transport": LaunchConfiguration("image_transport").perform(context)}
+    own = {"perception_node": transport}
+    if source:
+        names.append("media_node")
+        # With simulated time the file is the source of time.
+        clock = {"publish_clock": True, "start_time_s": 1.0} if simulated else {}
+        own["media_node"] = {"source": source, **clock}
+    nodes = []
+    for name in names:
+        mine = dict(common)
+        if name == "media_node" and not source.startswith(("webcam", "/dev/")):
+            # A file that has been played to its end is not to be played again.
+            mine["respawn"] = False
+        nodes.append(
+            LifecycleNode(executable=name, name=name, parameters=[*parameters, own.get(name, {})], **mine)
+        )
+    return nodes
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Arguments, environment and nodes."""
+    # Fast DDS 2, of ROS 2 Jazzy and before, reads another name and Fast DDS 3 warns about that one.
+    old = os.environ.get("ROS_DISTRO", "") in ("humble", "iron", "jazzy")
+    variable = "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
+    defaults = {
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        variable: str(SHARE / "config" / "fastdds_profile.xml"),
+    }
+    environment = [
+        SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=value))
+        for name, value in defaults.items()
+    ]
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*environment, *arguments, OpaqueFunction(function=_nodes)])

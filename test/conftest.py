@@ -1,0 +1,19 @@
+"""What all tests share: ROS traffic stays on this machine and in a domain of this run alone."""
+
+import os
+
+import pytest
+
+# Before any process of ours or a test's child starts: a domain by process id, so that two test runs on
+# one machine do not hear each other. Domains up to 101 keep clear of the ephemeral ports.
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def recording() -> str:
+    """Path of the bundled recording of three people."""
+    from hmgen_ros.resources import resource
+
+    return str(resource("recordings/three_people.mp4"))

@@ -1,0 +1,88 @@
+"""Real node processes over loopback, and a plain rclpy listener, for the node tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+
+@contextmanager
+def node_process(name: str, *ros_arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run ``hmgen_ros.nodes.<name>`` as its own process; it is interrupted at the end."""
+    command = [sys.executable, "-m", f"hmgen_ros.nodes.{name}"]
+    if ros_arguments:
+        command += ["--ros-args", *ros_arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+class Listener:
+    """A node of the test's own: what a user's plain script would see."""
+
+    def __init__(self) -> None:
+        rclpy.init()
+        self.node = Node("test_listener")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self.received: dict[str, list[Any]] = {}
+        self.times: dict[str, list[float]] = {}
+
+    def listen(self, message_type: type[Any], topic: str) -> None:
+        """Collect a topic, asking for reliable delivery as planners do."""
+        self.received[topic], self.times[topic] = [], []
+
+        def take(message: Any) -> None:
+            self.received[topic].append(message)
+            self.times[topic].append(time.monotonic())
+
+        qos = QoSProfile(depth=500, reliability=ReliabilityPolicy.RELIABLE)
+        self.node.create_subscription(message_type, topic, take, qos)
+
+    def spin_until(self, done: Callable[[], bool], timeout_s: float = 30.0) -> bool:
+        """Spin until ``done()``; whether that came in time."""
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            self._executor.spin_once(timeout_sec=0.05)
+            if done():
+                return True
+        return False
+
+    def spin_for(self, seconds: float) -> None:
+        """Spin for so long."""
+        self.spin_until(lambda: False, seconds)
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown()
+
+
+@contextmanager
+def listener() -> Iterator[Listener]:
+    """A listener that is closed at the end."""
+    one = Listener()
+    try:
+        yield one
+    finally:
+        one.close()

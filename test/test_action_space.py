@@ -1,0 +1,103 @@
+"""Joint actions: encoding is exact inside the space, sensible outside, and never wrong about the unknown."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hmgen_ros.generators.action_space import ABSENT, KNOWN_BITS, ActionSpace
+from hmgen_ros.types import UNKNOWN_MASK, Action, action_mask
+
+QUICK = settings(deadline=None, max_examples=50)
+NONE, SPEAK, NOD, HAND, NOTES = (
+    0,
+    action_mask(Action.SPEAKING),
+    action_mask(Action.HEAD_GESTURE),
+    action_mask(Action.HAND_GESTURE),
+    action_mask(Action.TAKING_NOTES),
+)
+SPACE = ActionSpace((NONE, SPEAK, NOTES, NOD, SPEAK | NOD))
+
+masks = st.lists(st.sampled_from(list(Action)[1:10]), unique=True).map(lambda chosen: action_mask(*chosen))
+spaces = st.sets(masks, max_size=20).map(lambda chosen: ActionSpace((0, *sorted(chosen - {0}))))
+
+
+@QUICK
+@given(spaces)
+def test_masks_of_the_space_come_back(space: ActionSpace) -> None:
+    for index, mask in enumerate(space.masks):
+        assert space.encode(mask) == index
+        assert space.decode(index) == mask
+
+
+@QUICK
+@given(spaces, masks)
+def test_the_nearest_shares_most_and_adds_least(space: ActionSpace, mask: int) -> None:
+    def rank(entry: int) -> tuple[int, int]:
+        return (entry & mask).bit_count(), -(entry & ~mask).bit_count()
+
+    found = space.masks[space.encode(mask)]
+    assert rank(found) == max(rank(entry) for entry in space.masks)
+    assert space.encode(mask) == min(i for i, e in enumerate(space.masks) if rank(e) == rank(found))
+
+
+@QUICK
+@given(spaces, st.lists(masks | st.just(UNKNOWN_MASK) | st.just(UNKNOWN_MASK | SPEAK), max_size=30))
+def test_arrays_are_encoded_like_single_masks(space: ActionSpace, values: list[int]) -> None:
+    encoded = space.encode_array(np.array(values, dtype=np.uint16))
+    assert encoded.tolist() == [space.encode(value) for value in values]
+    assert all(
+        (index == ABSENT) == bool(value & UNKNOWN_MASK) for index, value in zip(encoded, values, strict=True)
+    )
+
+
+@QUICK
+@given(spaces)
+def test_json_round_trip(space: ActionSpace) -> None:
+    assert ActionSpace.from_json(json.loads(json.dumps(space.to_json()))) == space
+
+
+def test_examples() -> None:
+    assert SPACE.encode(SPEAK | HAND) == SPACE.encode(SPEAK)
+    assert SPACE.encode(HAND) == 0
+    assert SPACE.encode(UNKNOWN_MASK) == ABSENT
+    assert SPACE.decode(ABSENT) == UNKNOWN_MASK
+    assert SPACE.labels == ("none", "speaking", "taking_notes", "head_gesture", "speaking+head_gesture")
+    assert SPACE.with_action(Action.SPEAKING).tolist() == [False, True, False, False, True]
+    assert SPACE.encode_array(np.full((2, 3, 4), SPEAK)).shape == (2, 3, 4)
+
+
+def test_most_common_reaches_the_share_and_no_more() -> None:
+    corpus = np.array([NONE] * 60 + [SPEAK] * 30 + [NOD] * 6 + [NOTES] * 4 + [UNKNOWN_MASK] * 900)
+    assert ActionSpace.most_common(corpus, 0.60).masks == (NONE,)
+    assert ActionSpace.most_common(corpus, 0.90).masks == (NONE, SPEAK)
+    assert ActionSpace.most_common(corpus, 0.91).masks == (NONE, SPEAK, NOD)
+    assert ActionSpace.most_common(corpus, 1.0).masks == (NONE, SPEAK, NOD, NOTES)
+    assert ActionSpace.most_common(corpus, 1.0, limit=2).masks == (NONE, SPEAK)
+
+
+def test_none_is_always_in() -> None:
+    corpus = np.array([SPEAK] * 98 + [NOD, NONE])
+    assert set(ActionSpace.most_common(corpus, 0.9).masks) == {SPEAK, NONE}
+    assert ActionSpace.most_common(corpus, 1.0, limit=1).masks == (NONE,)
+
+
+@pytest.mark.parametrize(
+    "bad", [(SPEAK,), (0, SPEAK, SPEAK), (0, UNKNOWN_MASK), (0, 1), (0, KNOWN_BITS + 2), (0, -2)]
+)
+def test_bad_spaces_are_refused(bad: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="mask"):
+        ActionSpace(bad)
+
+
+def test_bad_values_are_refused() -> None:
+    with pytest.raises(ValueError, match="bits"):
+        SPACE.encode(1 << 12)
+    with pytest.raises(ValueError, match="outside"):
+        SPACE.decode(5)
+    with pytest.raises(ValueError, match="share"):
+        ActionSpace.most_common(np.array([0]), 0.0)
+    with pytest.raises(ValueError, match="known"):
+        ActionSpace.most_common(np.array([UNKNOWN_MASK]))

@@ -1,0 +1,138 @@
+"""The command line: help with examples, figures of a real run, one line and exit code 2 on errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from rosbags.highlevel import AnyReader
+
+from hmgen_ros.cli import COMMANDS
+from hmgen_ros.nodes.bag_writer import typestore
+
+
+def hmgen(*arguments: str, timeout: float = 110) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hmgen_ros.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def test_help_lists_the_commands_and_every_command_has_examples() -> None:
+    text = hmgen("--help").stdout
+    for name, command in COMMANDS.items():
+        assert name in text
+        assert command.help in text
+    done = hmgen("run", "--help")
+    assert done.returncode == 0
+    assert "--headless" in done.stdout
+    assert "hmgen run --source" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("dance",), "dance"),
+        (("run", "--source", "/nowhere/talk.mp4"), "/nowhere/talk.mp4"),
+        (("run", "--source", "webcam:99"), "/dev/video99"),
+        (("run", "--duration", "-1"), "duration"),
+        (("run", "--json", "/nowhere/out.json"), "/nowhere"),
+        (("run", "--params-file", "/nowhere/p.yaml"), "/nowhere/p.yaml"),
+    ],
+)
+def test_errors_are_one_line_and_exit_with_2(arguments: tuple[str, ...], text: str) -> None:
+    done = hmgen(*arguments)
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_corrupt_file_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "noise.mp4"
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+    done = hmgen("run", "--headless", "--source", str(path))
+    assert done.returncode == 2
+    assert "noise.mp4" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
+    """Ten seconds of the bundled recording through the whole pipeline, recorded."""
+    folder = tmp_path_factory.mktemp("run")
+    out, json_file = folder / "out", folder / "run.json"
+    done = hmgen(
+        "run", "--headless", "--fast", "--duration", "10", "--record", str(out), "--json", str(json_file)
+    )
+    assert done.returncode == 0, done.stderr
+    assert "frames" in done.stdout
+    return json.loads(json_file.read_text()), out
+
+
+def test_figures_of_a_run(recorded: tuple[dict, Path]) -> None:
+    figures, _ = recorded
+    assert 250 <= figures["frames"] <= 252
+    assert figures["dropped"] == 0
+    assert figures["people"] == 3
+    assert figures["rate_hz"] > 0
+    assert 0 < figures["latency_ms"]["p50"] <= figures["latency_ms"]["p99"]
+    assert 100 < figures["rss_mb"] < 1200
+    assert {"landmarks", "interaction", "head_motion"} <= set(figures["stages_ms"])
+    assert figures["topics"]["/people"] == figures["frames"]
+    assert figures["topics"]["/predicted_action"] == figures["topics"]["/head_motion"] > 2 * figures["frames"]
+
+
+def read(bag: Path) -> dict[str, list]:
+    with AnyReader([bag], default_typestore=typestore()) as reader:
+        found: dict[str, list] = {}
+        for connection, _, data in reader.messages():
+            message = reader.deserialize(data, connection.msgtype)
+            found.setdefault(connection.topic, []).append((message, bytes(data)))
+        return found
+
+
+def test_bag_holds_inputs_and_outputs(recorded: tuple[dict, Path]) -> None:
+    figures, out = recorded
+    found = read(out / "bag")
+    assert set(found) == {
+        "/image_raw/compressed",
+        "/audio",
+        "/people",
+        "/predicted_action",
+        "/predicted_interaction",
+        "/next_speaker",
+        "/head_motion",
+    }
+    for topic in ("/people", "/next_speaker", "/image_raw/compressed"):
+        assert len(found[topic]) == pytest.approx(figures["frames"], abs=2)
+    last, _ = found["/people"][-1]
+    assert {person.face_visible for person in last.people} == {True}
+
+
+def test_annotated_video_has_picture_and_sound(recorded: tuple[dict, Path]) -> None:
+    figures, out = recorded
+    with av.open(str(out / "annotated.mp4")) as container:
+        assert container.streams.audio
+        frames = sum(1 for _ in container.decode(video=0))
+    assert frames > 0.9 * figures["frames"]
+
+
+def test_replay_gives_the_same_output_to_the_bit(recorded: tuple[dict, Path], tmp_path: Path) -> None:
+    _, first = recorded
+    done = hmgen("run", "--headless", "--fast", "--duration", "10", "--record", str(tmp_path / "again"))
+    assert done.returncode == 0, done.stderr
+    one, two = read(first / "bag"), read(tmp_path / "again" / "bag")
+    for topic in ("/people", "/predicted_action", "/predicted_interaction", "/next_speaker", "/head_motion"):
+        length = min(len(one[topic]), len(two[topic]))
+        assert length > 200
+        assert [data for _, data in one[topic][:length]] == [data for _, data in two[topic][:length]], topic
+
+
+def test_a_recording_is_never_overwritten(recorded: tuple[dict, Path]) -> None:
+    _, out = recorded
+    before = (out / "annotated.mp4").stat().st_mtime_ns
+    done = hmgen("run", "--headless", "--fast", "--duration", "1", "--record", str(out))
+    assert done.returncode == 2
+    assert str(out) in done.stderr
+    assert (out / "annotated.mp4").stat().st_mtime_ns == before

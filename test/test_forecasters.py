@@ -1,0 +1,206 @@
+"""People enter, leave, hide and come back in a stream; the forecasts follow."""
+
+import numpy as np
+import pytest
+import torch
+
+from hmgen_ros.generators.action_space import ActionSpace
+from hmgen_ros.generators.constant_velocity import ConstantVelocity
+from hmgen_ros.generators.group_forecaster import GroupForecaster
+from hmgen_ros.generators.head_forecaster import HeadForecaster
+from hmgen_ros.generators.semi_markov import SemiMarkov
+from hmgen_ros.generators.situations import SemiMarkovConfig, Situations
+from hmgen_ros.perception.head_pose import solve_head_pose
+from hmgen_ros.types import NUM_ACTIONS, UNKNOWN_MASK, Action, Face, HeadPose, Person, Scene, action_mask
+
+NONE, SPEAKING = action_mask(), action_mask(Action.SPEAKING)
+NOTHING = np.full(NUM_ACTIONS, np.nan, np.float32)
+SPACE = ActionSpace(
+    (NONE, SPEAKING, action_mask(Action.LAUGHING), action_mask(Action.SPEAKING, Action.LAUGHING))
+)
+
+
+def predictor(seed: int = 0) -> SemiMarkov:
+    """A semi-Markov model with a random table in which actions last."""
+    rng = np.random.default_rng(seed)
+    shape = Situations(SPACE, SemiMarkovConfig()).shape
+    table = rng.dirichlet(np.ones(len(SPACE)), shape)
+    stay = np.eye(len(SPACE))[:, None, None, None, :]
+    chain = np.full((len(SPACE), len(SPACE)), 1 / len(SPACE))
+    return SemiMarkov(SPACE, torch.from_numpy(0.05 * table + 0.95 * stay), torch.from_numpy(chain))
+
+
+def forecaster(samples: int = 16, seed: int = 0) -> GroupForecaster:
+    return GroupForecaster(predictor(), samples=samples, seed=seed)
+
+
+def scene(tick: int, people: dict[str, int], missed: int = 0, reset: bool = False) -> Scene:
+    everyone = tuple(Person(name, None, 0.0, mask, NOTHING) for name, mask in people.items())
+    return Scene(1 + tick * 40_000_000, tick, everyone, 0.0, (640, 480), missed_ticks=missed, reset=reset)
+
+
+def test_forecast_has_the_shapes_of_the_horizon_and_sums_to_one() -> None:
+    result = forecaster().observe(scene(0, {"a": NONE, "b": SPEAKING, "c": NONE}))
+    assert result.forecast.person_ids == ("a", "b", "c")
+    assert result.forecast.probabilities.shape == (40, 3, 4)
+    assert result.forecast.samples.shape == (16, 40, 3)
+    np.testing.assert_allclose(result.forecast.probabilities.sum(-1), 1, atol=1e-5)
+    assert [action.person_id for action in result.actions] == ["a", "b", "c"]
+    assert all(action.valid for action in result.actions)
+    assert result.speaker.current_speaker_id == "b"
+
+
+def test_nobody_gives_an_empty_forecast_that_is_not_valid() -> None:
+    result = forecaster().observe(scene(0, {}))
+    assert result.forecast.person_ids == ()
+    assert result.actions == ()
+    assert not result.speaker.valid
+
+
+def test_unknown_people_are_in_the_answer_but_not_in_the_forecast() -> None:
+    result = forecaster().observe(scene(0, {"a": UNKNOWN_MASK, "b": NONE}))
+    assert result.forecast.person_ids == ("b",)
+    assert [(action.person_id, action.valid) for action in result.actions] == [("a", False), ("b", True)]
+
+
+@pytest.mark.parametrize("count", [1, 5, 20])
+def test_any_number_of_people(count: int) -> None:
+    result = forecaster().observe(scene(0, {f"p{i}": NONE for i in range(count)}))
+    assert len(result.actions) == count
+    assert result.forecast.probabilities.shape[1] == count
+
+
+def test_coming_and_going_leaves_the_others_alone() -> None:
+    """A person's own one-step forecast depends on their history, not on their place in the list."""
+    alone, crowd = forecaster(), forecaster()
+    for tick in range(30):
+        mask = SPEAKING if tick > 10 else NONE
+        one = alone.observe(scene(tick, {"a": mask}))
+        # Silent unknown people never change what others do.
+        others = {f"x{tick // 7}": UNKNOWN_MASK, f"y{tick // 3}": UNKNOWN_MASK}
+        two = crowd.observe(scene(tick, {**others, "a": mask}))
+        np.testing.assert_array_equal(one.forecast.probabilities[0, 0], two.forecast.probabilities[0, 0])
+
+
+def test_someone_who_comes_back_starts_anew() -> None:
+    first = forecaster()
+    for tick in range(50):
+        first.observe(scene(tick, {"a": SPEAKING}))
+    first.observe(scene(50, {}))
+    again = first.observe(scene(51, {"a": SPEAKING}))
+    fresh = forecaster().observe(scene(0, {"a": SPEAKING}))
+    np.testing.assert_array_equal(again.forecast.probabilities[0], fresh.forecast.probabilities[0])
+
+
+def test_missed_ticks_are_held() -> None:
+    steady, gappy = forecaster(), forecaster()
+    for tick in range(10):
+        last = steady.observe(scene(tick, {"a": SPEAKING, "b": NONE}))
+    for tick in (0, 1, 2, 3, 9):
+        result = gappy.observe(scene(tick, {"a": SPEAKING, "b": NONE}, missed=5 if tick == 9 else 0))
+    np.testing.assert_array_equal(last.forecast.probabilities[0], result.forecast.probabilities[0])
+
+
+def test_reset_repeats_the_run_to_the_bit() -> None:
+    machine = forecaster(seed=5)
+
+    def play() -> list[np.ndarray]:
+        return [
+            machine.observe(scene(t, {"a": SPEAKING * (t % 9 > 4), "b": NONE}, reset=t == 0)).forecast.samples
+            for t in range(20)
+        ]
+
+    for one, two in zip(play(), play(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_bits_without_meaning_are_counted_and_ignored() -> None:
+    machine = forecaster()
+    result = machine.observe(scene(0, {"a": SPEAKING | 1 << 13}))
+    assert machine.counts["unknown_action_bits"] == 1
+    assert result.actions[0].current_mask == SPEAKING
+
+
+def test_first_speaker_keeps_the_floor_when_two_speak() -> None:
+    machine = forecaster()
+    for tick in range(5):
+        machine.observe(scene(tick, {"a": NONE, "b": SPEAKING}))
+    # The list's order changes too: it is the history that counts.
+    assert machine.observe(scene(5, {"b": SPEAKING, "a": SPEAKING})).speaker.current_speaker_id == "b"
+    assert machine.observe(scene(6, {"a": SPEAKING, "b": SPEAKING})).speaker.current_speaker_id == "b"
+
+
+def test_unknown_models_are_named() -> None:
+    with pytest.raises(ValueError, match="semi_markov"):
+        GroupForecaster.load("crystal_ball")
+    with pytest.raises(ValueError, match="constant_velocity"):
+        HeadForecaster.load("crystal_ball", solve_head_pose)
+
+
+# Heads -------------------------------------------------------------------------------------------
+
+# A frontal face, pixels around the origin: enough of the 68 points for the pose.
+FACE = np.zeros((68, 2), np.float32)
+FACE[30], FACE[8] = (0, 0), (0, 60)
+FACE[36], FACE[45], FACE[48], FACE[54] = (-45, -32), (45, -32), (-29, 29), (29, 29)
+FACE[39], FACE[42] = (-17, -30), (17, -30)
+
+
+def seen_at(x: float) -> Face:
+    points = FACE + np.array([x, 240], np.float32)
+    origin, scale = (points[36] + points[45]) / 2, 90.0
+    return Face(
+        np.array([x - 60, 180, x + 60, 300], np.float32),
+        0.9,
+        points,
+        (points - origin) / np.float32(scale),
+        origin,
+        scale,
+        np.ones(68, np.float32),
+        HeadPose(0.0, 0.0, 0.0),
+    )
+
+
+def pose_of_nose(points: np.ndarray, _: tuple[int, int]) -> HeadPose | None:
+    """A linear stand-in with which the interpolation of poses can be checked exactly."""
+    return HeadPose(float(points[30, 0]) / 1000, 0.0, 0.0)
+
+
+def heads(people: dict[str, Face | None], tick: int = 0, reset: bool = False) -> Scene:
+    everyone = tuple(Person(name, face, 0.0, 0, NOTHING) for name, face in people.items())
+    return Scene(1 + tick * 40_000_000, tick, everyone, 0.0, (640, 480), reset=reset)
+
+
+def test_a_moving_head_goes_on_and_then_holds() -> None:
+    machine = HeadForecaster(ConstantVelocity(), pose_of_nose)
+    for tick in range(20):
+        motion = machine.observe(heads({"a": seen_at(100 + 4 * tick)}, tick))[0]
+    assert motion.valid
+    assert motion.landmarks_px.shape == (25, 68, 2)
+    x = motion.landmarks_px[:, 30, 0]
+    assert 100 + 4 * 19 < x[0] < x[4] < 100 + 4 * 30
+    np.testing.assert_array_equal(x[10:], x[-1])
+    assert motion.pose.shape == (25, 3)
+    np.testing.assert_allclose(motion.pose[-1, 0], x[-1] / 1000, rtol=1e-5)
+
+
+def test_a_head_never_seen_is_not_valid_and_a_hidden_one_holds() -> None:
+    machine = HeadForecaster(ConstantVelocity(), pose_of_nose)
+    first = machine.observe(heads({"a": None, "b": seen_at(300)}))
+    assert [motion.valid for motion in first] == [False, True]
+    hidden = machine.observe(heads({"a": None, "b": None}, 1))
+    assert [motion.valid for motion in hidden] == [False, True]
+    np.testing.assert_allclose(hidden[1].landmarks_px[0], seen_at(300).landmarks_px)
+
+
+def test_a_pose_that_cannot_be_solved_is_not_valid() -> None:
+    machine = HeadForecaster(ConstantVelocity(), lambda *_: None)
+    assert not machine.observe(heads({"a": seen_at(100)}))[0].valid
+
+
+def test_real_pose_of_a_still_frontal_face_stays() -> None:
+    machine = HeadForecaster(ConstantVelocity(), solve_head_pose)
+    for tick in range(5):
+        motion = machine.observe(heads({"a": seen_at(320)}, tick))[0]
+    assert motion.valid
+    assert np.abs(np.diff(motion.pose, axis=0)).max() < 1e-3

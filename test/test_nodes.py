@@ -1,0 +1,212 @@
+"""Every node as a real process, over loopback."""
+
+import time
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from ros_processes import Listener, listener, node_process
+from sensor_msgs.msg import Image
+
+from hmgen_ros.msg import (
+    AudioFrame,
+    HeadMotion,
+    NextSpeaker,
+    People,
+    Person,
+    PredictedAction,
+    PredictedInteraction,
+)
+from hmgen_ros.nodes.image_conversion import image_from_frame, stamp_message, stamp_ns
+from hmgen_ros.streams.media import open_media
+from hmgen_ros.types import Frame
+
+OUTPUTS = {
+    "people": People,
+    "predicted_action": PredictedAction,
+    "predicted_interaction": PredictedInteraction,
+    "next_speaker": NextSpeaker,
+    "head_motion": HeadMotion,
+}
+
+
+def frames_of(path: str, count: int) -> list[Frame]:
+    with open_media(path) as source:
+        frames = (item for item in source if isinstance(item, Frame))
+        return [next(frames) for _ in range(count)]
+
+
+def test_four_processes_predict_at_25_hz(recording: str) -> None:
+    with (
+        listener() as ear,
+        node_process("perception_node"),
+        node_process("interaction_node"),
+        node_process("head_motion_node"),
+    ):
+        for topic, kind in OUTPUTS.items():
+            ear.listen(kind, topic)
+        # Models are loaded before the film starts.
+        assert ear.spin_until(lambda: len(ear.node.get_publishers_info_by_topic("/head_motion")) > 0)
+        ear.spin_for(4.0)
+        with node_process("media_node", "-p", f"source:={recording}"):
+            assert ear.spin_until(lambda: len(ear.received["head_motion"]) >= 3 * 150, 45)
+        people = ear.received["people"]
+        stamps = [stamp_ns(message.header.stamp) for message in people]
+        gaps = np.diff(stamps) / 1e6
+        # 25 Hz by the stamps: no tick is lost but for a hiccup of the machine.
+        assert np.median(gaps) == pytest.approx(40, abs=0.5)
+        assert (gaps > 41).mean() < 0.05
+        wall = np.array(ear.times["people"])
+        assert len(wall) / (wall[-1] - wall[0]) == pytest.approx(25, rel=0.1)
+        assert max(len(message.people) for message in people) == 3
+        by_stamp = {stamp: message for stamp, message in zip(stamps, people, strict=True)}
+        for topic in ("predicted_action", "head_motion"):
+            for message in ear.received[topic]:
+                scene = by_stamp[stamp_ns(message.header.stamp)]
+                assert message.person_id in {person.id for person in scene.people}
+                assert message.header.frame_id == "camera"
+        forecast = next(message for message in ear.received["predicted_interaction"] if message.valid)
+        shape = (forecast.steps, len(forecast.person_ids), len(forecast.action_labels))
+        np.testing.assert_allclose(np.reshape(forecast.probabilities, shape).sum(-1), 1, atol=1e-4)
+
+
+def _bad_images() -> list[Image]:
+    good = image_from_frame(Frame(1, np.zeros((48, 64, 3), np.uint8)))
+
+    def but(**changes: object) -> Image:
+        message = Image(height=good.height, width=good.width, step=good.step, encoding=good.encoding)
+        message.data.frombytes(good.data.tobytes())
+        for name, value in changes.items():
+            setattr(message, name, value)
+        return message
+
+    truncated = but()
+    del truncated.data[100:]
+    return [but(encoding="telepathy8"), but(width=0), but(height=0), but(step=7), truncated, but()]
+
+
+def _counts(ear: Listener, node: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for array in ear.received["/diagnostics"]:
+        for status in array.status:
+            if status.name.endswith(node):
+                found |= {v.key[6:]: int(v.value) for v in status.values if v.key.startswith("count/")}
+    return found
+
+
+def test_bad_input_is_counted_and_perception_goes_on(recording: str) -> None:
+    with listener() as ear, node_process("perception_node", "-p", "diagnostics_period_s:=0.2") as process:
+        ear.listen(People, "people")
+        ear.listen(DiagnosticArray, "/diagnostics")
+        images = ear.node.create_publisher(Image, "image_raw", 10)
+        sound = ear.node.create_publisher(AudioFrame, "audio", 10)
+        assert ear.spin_until(lambda: images.get_subscription_count() and sound.get_subscription_count())
+
+        def now() -> int:
+            return ear.node.get_clock().now().nanoseconds
+
+        for index, image in enumerate(_bad_images()):
+            # The last one is well-formed but has no stamp.
+            image.header.stamp = stamp_message(0 if index == 5 else now())
+            images.publish(image)
+            ear.spin_for(0.1)
+        future = image_from_frame(Frame(now() + 60_000_000_000, np.zeros((48, 64, 3), np.uint8)))
+        images.publish(future)
+        for rate, channels, samples in ((0, 1, 640), (16_000, 0, 640), (16_000, 3, 640), (16_000, 1, 0)):
+            message = AudioFrame(sample_rate=rate, channels=channels)
+            message.header.stamp = stamp_message(now())
+            message.samples.frombytes(bytes(2 * samples))
+            sound.publish(message)
+            ear.spin_for(0.1)
+        for frame in frames_of(recording, 12):
+            images.publish(image_from_frame(Frame(now(), frame.image)))
+            ear.spin_for(0.06)
+        assert ear.spin_until(lambda: any(len(m.people) == 3 for m in ear.received["people"]), 10)
+        wanted = {
+            "image_encoding": 1,
+            "image_size": 2,
+            "image_step": 1,
+            "image_truncated": 1,
+            "unstamped": 1,
+            "future": 1,
+            "audio_rate": 1,
+            "audio_channels": 1,
+            "audio_length": 1,
+            "audio_empty": 1,
+        }
+        assert ear.spin_until(lambda: wanted.items() <= _counts(ear, "perception_node").items(), 10), _counts(
+            ear, "perception_node"
+        )
+        assert process.poll() is None
+
+
+def test_interaction_goes_on_after_bad_people() -> None:
+    with listener() as ear, node_process("interaction_node"), node_process("head_motion_node"):
+        for topic in ("predicted_action", "head_motion", "next_speaker"):
+            ear.listen(OUTPUTS[topic], topic)
+        people = ear.node.create_publisher(People, "people", 10)
+        assert ear.spin_until(lambda: people.get_subscription_count() == 2)
+        message = People(image_width=640, image_height=480, reset=True)
+        bad = Person(id="a", face_visible=True, active_actions=0xFFFF)
+        bad.face.pixels[:] = np.nan
+        odd = Person(id="b", active_actions=1 << 12)
+        message.people = [bad, odd]
+        for tick in range(5):
+            message.tick, message.header.stamp = tick, stamp_message(1_000_000_000 + 40_000_000 * tick)
+            people.publish(message)
+            message.reset = False
+        assert ear.spin_until(lambda: len(ear.received["head_motion"]) == 10, 10)
+        assert ear.spin_until(lambda: len(ear.received["predicted_action"]) == 10, 10)
+        valid = {m.person_id: m.valid for m in ear.received["predicted_action"]}
+        assert valid == {"a": False, "b": True}
+        assert not any(m.valid for m in ear.received["head_motion"])
+
+
+def test_lifecycle_by_hand_and_namespace() -> None:
+    arguments = ("-p", "autostart:=false", "-r", "__ns:=/robot1")
+    with listener() as ear, node_process("interaction_node", *arguments):
+        change = ear.node.create_client(ChangeState, "/robot1/interaction_node/change_state")
+        state = ear.node.create_client(GetState, "/robot1/interaction_node/get_state")
+        assert ear.spin_until(lambda: change.service_is_ready() and state.service_is_ready())
+
+        def ask() -> int:
+            future = state.call_async(GetState.Request())
+            assert ear.spin_until(future.done, 10)
+            return future.result().current_state.id
+
+        assert ask() == State.PRIMARY_STATE_UNCONFIGURED
+        for transition, then in (
+            (Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_INACTIVE),
+            (Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_ACTIVE),
+            (Transition.TRANSITION_DEACTIVATE, State.PRIMARY_STATE_INACTIVE),
+            (Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_ACTIVE),
+            (Transition.TRANSITION_DEACTIVATE, State.PRIMARY_STATE_INACTIVE),
+            (Transition.TRANSITION_CLEANUP, State.PRIMARY_STATE_UNCONFIGURED),
+        ):
+            future = change.call_async(ChangeState.Request(transition=Transition(id=transition)))
+            assert ear.spin_until(future.done, 20)
+            assert future.result().success
+            assert ask() == then
+
+
+@pytest.mark.parametrize(
+    ("node", "parameter", "text"),
+    [
+        ("media_node", "source:=/nowhere/at_all.mp4", "/nowhere/at_all.mp4"),
+        ("media_node", "source:=/dev/video99", "/dev/video99"),
+        ("interaction_node", "model:=crystal_ball", "crystal_ball"),
+        ("interaction_node", "horizon_s:=-1.0", "horizon_s"),
+        ("perception_node", "max_people:=many", "max_people"),
+        ("recorder_node", "video:=true", "output"),
+    ],
+)
+def test_a_node_that_cannot_start_says_why_and_exits_with_2(node: str, parameter: str, text: str) -> None:
+    with node_process(node, "-p", parameter) as process:
+        started = time.monotonic()
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 2, errors
+        assert text in errors
+        assert "Traceback" not in errors
+        assert time.monotonic() - started < 60
