@@ -45,9 +45,14 @@ def _run(arguments: list[str]) -> None:
 
 
 def _train_semi_markov(arguments: list[str]) -> None:
+    from hmgen_ros.generators.weights import WeightsError
     from hmgen_ros.training.train_semi_markov import TrainConfig, train
 
-    train(_parse("train semi-markov", TrainConfig, arguments))
+    options = _parse("train semi-markov", TrainConfig, arguments)
+    try:
+        train(options)
+    except WeightsError as error:
+        raise CommandError(str(error)) from error
 
 
 def _devices(arguments: list[str]) -> None:
@@ -86,7 +91,7 @@ COMMANDS = {
     "train semi-markov": Command(
         _train_semi_markov,
         "Fit the semi-Markov action predictor on the AMI meetings.",
-        "example: hmgen train semi-markov --data ../shared/data/ami_25hz",
+        "example: hmgen train semi-markov --data ../shared/data",
     ),
     "devices": Command(_devices, "List the microphones of this machine."),
 }

@@ -84,11 +84,14 @@ def test_figures_of_a_run(recorded: tuple[dict, Path]) -> None:
 
 
 def read(bag: Path) -> dict[str, list]:
-    with AnyReader([bag], default_typestore=typestore()) as reader:
+    """Messages of a bag by topic, each with its bytes: written anew, for Fast DDS leaves padding undefined."""
+    store = typestore()
+    with AnyReader([bag], default_typestore=store) as reader:
         found: dict[str, list] = {}
         for connection, _, data in reader.messages():
             message = reader.deserialize(data, connection.msgtype)
-            found.setdefault(connection.topic, []).append((message, bytes(data)))
+            canonical = bytes(store.serialize_cdr(message, connection.msgtype))
+            found.setdefault(connection.topic, []).append((message, canonical))
         return found
 
 

@@ -263,8 +263,8 @@ def test_counts_are_the_transitions() -> None:
 def test_smoothed_tables_are_never_zero_and_find_the_truth() -> None:
     truth = random_model(7)
     state, _ = truth.step(truth.initial_state(3), torch.zeros(3, dtype=torch.int64))
-    futures = truth.rollout(state, 800, 100, torch.Generator().manual_seed(1))
-    actions = torch.cat([torch.zeros((100, 1, 3), dtype=torch.int64), futures], dim=1).numpy()
+    futures = truth.rollout(state, 200, 400, torch.Generator().manual_seed(1))
+    actions = torch.cat([torch.zeros((400, 1, 3), dtype=torch.int64), futures], dim=1).numpy()
     counts = count_transitions(actions, Situations(SPACE, CONFIG))
     table = probabilities(counts, Smoothing(8.0, 8.0))
     assert table.min() > 0
@@ -351,13 +351,13 @@ def test_cuda_agrees() -> None:
 
 
 def test_rollout_is_fast_enough() -> None:
-    """The target is 5 ms on an idle core; four times that fails only where something is really wrong."""
+    """The target is 5 ms on one core; CPU time is measured, and twice the target allowed, on shared ones."""
     model = SemiMarkov.load()
     state, _ = model.step(model.initial_state(6), torch.zeros(6, dtype=torch.int64))
     generator, times = torch.Generator().manual_seed(0), []
     with torch.inference_mode():
         for _ in range(25):
-            start = time.perf_counter()
+            start = time.thread_time()
             model.rollout(state, 40, 32, generator)
-            times.append(time.perf_counter() - start)
-    assert min(times) < 0.020
+            times.append(time.thread_time() - start)
+    assert sorted(times)[12] < 0.010

@@ -52,6 +52,10 @@ class LandmarkSets:
     def __len__(self) -> int:
         return len(self.points)
 
+    def subset(self, keep: list[int]) -> LandmarkSets:
+        """The sets with these indices, in this order."""
+        return LandmarkSets(self.points[keep], self.presence[keep], self.boxes[keep], self.rois[keep])
+
 
 class LandmarkBackend(ABC):
     """A face detector and a landmark model. Calls with equal input give equal output, bit for bit."""

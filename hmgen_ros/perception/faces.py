@@ -129,7 +129,7 @@ class FaceFinder:
         boxes = np.concatenate([followed.boxes, found.boxes])
         order = list(range(len(followed))) + [len(followed) + int(i) for i in present]
         keep = [i - len(followed) for i in distinct(boxes, order) if i >= len(followed)]
-        return LandmarkSets(found.points[keep], found.presence[keep], found.boxes[keep], found.rois[keep])
+        return found.subset(keep)
 
 
 def usable_regions(rois: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.bool_]:

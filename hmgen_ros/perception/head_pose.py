@@ -63,7 +63,7 @@ def solve_head_pose(
     Returns:
         The pose, or None where the points are not finite or do not look like a head.
     """
-    points = landmarks_px[list(RIGID_POINTS)].astype(np.float64)
+    points = landmarks_px[np.array(RIGID_POINTS)].astype(np.float64)
     if not np.isfinite(points).all():
         return None
     camera = default_camera_matrix(image_size) if camera_matrix is None else camera_matrix

@@ -5,6 +5,8 @@ Origin is the middle of the outer eye corners, the unit their distance; axes sta
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,8 +41,8 @@ def normalise(
     if not np.isfinite(landmarks_px).all():
         return None
     points = landmarks_px.astype(np.float64)
-    right, left = points[list(OUTER_EYE_CORNERS)]
-    scale = float(np.hypot(*(left - right)))
+    right, left = points[OUTER_EYE_CORNERS[0]], points[OUTER_EYE_CORNERS[1]]
+    scale = math.dist(left, right)
     extent = float((points.max(0) - points.min(0)).max())
     if scale < max(MIN_SCALE_PX, MIN_SCALE_SHARE * extent):
         return None

@@ -137,8 +137,7 @@ class Perception:
         elapsed = 1 + missed_ticks
         image = frame.image
         size = (image.shape[1], image.shape[0])
-        found = self._find(image)
-        faces = self._faces(found, size)
+        found, faces = self._usable(self._find(image), size)
         with self.times.stage("track"):
             tracks = self._tracker.update(found.boxes, elapsed)
             self._remember(tracks, found)
@@ -187,26 +186,30 @@ class Perception:
         self._memories.clear()
 
     def _find(self, image: NDArray[np.uint8]) -> LandmarkSets:
-        """Faces in the image; those whose landmarks make no face frame are dropped and counted."""
+        """Faces in the image: those of the tracks, and new ones when it is time to search."""
         rois = [r for t in self._tracker.tracks if (r := self._memories[t.person_id].roi) is not None]
         # Someone who has just vanished is looked for at once; later the usual searches will do.
         search = any(0 < t.missed <= self.config.detect_every for t in self._tracker.tracks)
-        found = self._finder.find(image, np.array(rois, np.float32).reshape(-1, 4), search)
-        good = np.array([normalise(p) is not None for p in found.points], bool)
-        self.counts.add("faces_unusable", int((~good).sum()))
-        return LandmarkSets(found.points[good], found.presence[good], found.boxes[good], found.rois[good])
+        return self._finder.find(image, np.array(rois, np.float32).reshape(-1, 4), search)
 
-    def _faces(self, found: LandmarkSets, size: tuple[int, int]) -> list[Face]:
+    def _usable(self, found: LandmarkSets, size: tuple[int, int]) -> tuple[LandmarkSets, list[Face]]:
+        """Faces with their poses; those whose landmarks make no face frame are dropped and counted."""
         with self.times.stage("pose"):
-            return [self._face(found, i, size) for i in range(len(found))]
+            made = [self._face(found, i, size) for i in range(len(found))]
+        faces = [face for face in made if face is not None]
+        if len(faces) < len(made):
+            self.counts.add("faces_unusable", len(made) - len(faces))
+            found = found.subset([i for i, face in enumerate(made) if face is not None])
+        return found, faces
 
-    def _face(self, found: LandmarkSets, i: int, size: tuple[int, int]) -> Face:
+    def _face(self, found: LandmarkSets, i: int, size: tuple[int, int]) -> Face | None:
         points, score = found.points[i], float(found.presence[i])
         frame = normalise(points)
-        assert frame is not None  # _find has dropped the others
+        if frame is None:
+            return None
         landmarks, origin, scale = frame
-        inside = ((points >= 0) & (points < np.array(size))).all(1)
-        visibility = np.where(inside, np.float32(score), np.float32(0)).astype(np.float32)
+        inside = ((points >= 0) & (points < size)).all(1)
+        visibility = np.where(inside, np.float32(score), np.float32(0))
         pose = solve_head_pose(points, size, self._camera)
         self.counts.add("poses_unsolved", int(pose is None))
         return Face(found.boxes[i], score, points, landmarks, origin, scale, visibility, pose)
