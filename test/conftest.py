@@ -3,6 +3,11 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no defect: tests have pytest's time limit, examples none of their own.
+settings.register_profile("hmgen", deadline=None)
+settings.load_profile("hmgen")
 
 # Before any process of ours or a test's child starts: a domain by process id, so that two test runs on
 # one machine do not hear each other. Domains up to 101 keep clear of the ephemeral ports.

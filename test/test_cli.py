@@ -84,7 +84,7 @@ def test_figures_of_a_run(recorded: tuple[dict, Path]) -> None:
 
 
 def read(bag: Path) -> dict[str, list]:
-    """Messages of a bag by topic, each with its bytes: written anew, for Fast DDS leaves padding undefined."""
+    """Messages of a bag by topic, each with its bytes, written anew: Fast DDS leaves padding undefined."""
     store = typestore()
     with AnyReader([bag], default_typestore=store) as reader:
         found: dict[str, list] = {}

@@ -10,7 +10,7 @@ from hmgen_ros.generators.group_forecaster import GroupForecaster
 from hmgen_ros.generators.head_forecaster import HeadForecaster
 from hmgen_ros.generators.semi_markov import SemiMarkov
 from hmgen_ros.generators.situations import SemiMarkovConfig, Situations
-from hmgen_ros.perception.head_pose import solve_head_pose
+from hmgen_ros.perception.head_pose import HEAD_MODEL, RIGID_POINTS, solve_head_pose
 from hmgen_ros.types import NUM_ACTIONS, UNKNOWN_MASK, Action, Face, HeadPose, Person, Scene, action_mask
 
 NONE, SPEAKING = action_mask(), action_mask(Action.SPEAKING)
@@ -139,11 +139,9 @@ def test_unknown_models_are_named() -> None:
 
 # Heads -------------------------------------------------------------------------------------------
 
-# A frontal face, pixels around the origin: enough of the 68 points for the pose.
+# A frontal face, pixels around the middle of the eyes: the points that tell the pose.
 FACE = np.zeros((68, 2), np.float32)
-FACE[30], FACE[8] = (0, 0), (0, 60)
-FACE[36], FACE[45], FACE[48], FACE[54] = (-45, -32), (45, -32), (-29, 29), (29, 29)
-FACE[39], FACE[42] = (-17, -30), (17, -30)
+FACE[list(RIGID_POINTS)] = 90 * HEAD_MODEL[:, :2]
 
 
 def seen_at(x: float) -> Face:
@@ -157,7 +155,7 @@ def seen_at(x: float) -> Face:
         origin,
         scale,
         np.ones(68, np.float32),
-        HeadPose(0.0, 0.0, 0.0),
+        solve_head_pose(points, (640, 480)),
     )
 
 
@@ -203,4 +201,5 @@ def test_real_pose_of_a_still_frontal_face_stays() -> None:
     for tick in range(5):
         motion = machine.observe(heads({"a": seen_at(320)}, tick))[0]
     assert motion.valid
+    assert np.abs(motion.pose).max() < 0.1
     assert np.abs(np.diff(motion.pose, axis=0)).max() < 1e-3

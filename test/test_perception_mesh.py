@@ -7,10 +7,12 @@ from perception_scene import frames, truth
 
 from hmgen_ros.perception import mesh_files
 from hmgen_ros.perception.backends import create_backend
-from hmgen_ros.perception.faces import distinct, steady_region, usable_regions
+from hmgen_ros.perception.faces import FaceFinder, distinct, steady_region, usable_regions
 from hmgen_ros.perception.mesh import MeshBackend
 from hmgen_ros.perception.mesh_detector import anchor_centres, rois_from_detections, weighted_nms
 from hmgen_ros.perception.mesh_landmarks import MESH_TO_68, region_to_image
+from hmgen_ros.timing import StageTimes
+from hmgen_ros.types import Counts
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +148,22 @@ def test_unusable_regions_are_told_apart():
         [[50, 50, 40, 0], [np.nan, 50, 40, 0], [50, 50, 2, 0], [500, 50, 40, 0], [50, 50, 900, 0]], np.float32
     )
     np.testing.assert_array_equal(usable_regions(rois, (100, 100, 3)), [True, False, False, False, False])
+
+
+def test_two_regions_on_one_face_become_one_and_lost_faces_are_sought_at_once(backend, scene):
+    times, counts = StageTimes(), Counts()
+    finder = FaceFinder(backend, 100, 0.5, 6, False, times, counts)
+    rois = finder.find(scene, np.zeros((0, 4), np.float32), False).rois
+    aside = rois[:1] + np.array([[12, 0, 0, 0]], np.float32)
+    both = finder.find(scene, np.concatenate([rois, aside]), False)
+    assert len(both) == 3
+    assert counts["faces_merged"] == 1
+    searches = times.window("detect").count
+    empty = np.array([[330, 60, 80, 0]], np.float32)  # background
+    found = finder.find(scene, np.concatenate([rois[:2], empty]), False)
+    assert counts["faces_lost"] == 1
+    assert times.window("detect").count == searches + 1
+    assert len(found) == 3  # the third face, not followed, is found again
 
 
 def test_of_two_boxes_on_one_face_the_first_stays():

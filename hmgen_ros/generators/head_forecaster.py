@@ -47,8 +47,9 @@ class HeadForecaster:
         self._solve_pose = solve_pose
         self._device = torch.device(device)
         self._steps, self._seed = steps_of(horizon_s), seed
-        # Poses are solved where motion is fastest, early, and interpolated between.
-        self._keys = np.unique(np.geomspace(1, self._steps, min(self._steps, 5)).round().astype(int)) - 1
+        # Poses are solved at a few steps, the first where most motion of the near future is over, and
+        # interpolated between.
+        self._keys = sorted({min(5, self._steps) - 1, self._steps // 2, self._steps - 1})
         self._generator = torch.Generator(device=self._device)
         self.reset()
 
@@ -121,7 +122,11 @@ class HeadForecaster:
         """``[T, 3]`` yaw, pitch, roll; None where the last face's or a future one's cannot be solved."""
         if face.pose is None:
             return None
-        solved = [self._solve_pose(future[key], image_size) for key in self._keys]
+        solved: list[HeadPose | None] = []
+        for before, key in zip([None, *self._keys], self._keys, strict=False):
+            # A face that holds still needs no second solution.
+            still = before is not None and np.array_equal(future[before], future[key])
+            solved.append(solved[-1] if still else self._solve_pose(future[key], image_size))
         known = [pose for pose in (face.pose, *solved) if pose is not None]
         if len(known) != len(solved) + 1:
             return None

@@ -24,7 +24,7 @@ _WEIGHTS = np.array([1 / 3] * 3 + [1 / 3] * 3 + [1.0])
 MEMORY_TICKS = 4.0
 #: Motion (eyes' distances a tick) at which speech and silence are equally likely, and how fast the
 #: log odds rise with its logarithm; fitted on three GRID speakers, flattened for unknown ones.
-EVEN_MOTION = 0.007
+EVEN_MOTION = 0.0065
 SLOPE = 4.0
 #: No pair of lips may sway the odds by more than this factor's logarithm.
 MAX_LOG_ODDS = 4.0
