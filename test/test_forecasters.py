@@ -193,7 +193,9 @@ def test_a_head_never_seen_is_not_valid_and_a_hidden_one_holds() -> None:
 
 def test_a_pose_that_cannot_be_solved_is_not_valid() -> None:
     machine = HeadForecaster(ConstantVelocity(), lambda *_: None)
-    assert not machine.observe(heads({"a": seen_at(100)}))[0].valid
+    for tick in range(20):
+        motion = machine.observe(heads({"a": seen_at(100 + 4 * tick)}, tick))[0]
+    assert not motion.valid
 
 
 def test_real_pose_of_a_still_frontal_face_stays() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,8 +97,8 @@ class ActionSpace:
         return tuple(mask_label(mask) for mask in self.masks)
 
     def with_action(self, action: int) -> NDArray[np.bool_]:
-        """``[A]``: the joint actions that contain the action of this code."""
-        return np.array([action in actions_of(mask) for mask in self.masks], dtype=bool)
+        """``[A]``, read-only: the joint actions that contain the action of this code."""
+        return _with_action(self.masks, int(action))
 
     def encode(self, mask: int) -> int:
         """Index of a mask in this space.
@@ -133,6 +134,13 @@ class ActionSpace:
         if not 0 <= index < len(self.masks):
             raise ValueError(f"action index {index} is outside this space of {len(self.masks)}")
         return self.masks[index]
+
+
+@cache
+def _with_action(masks: tuple[int, ...], action: int) -> NDArray[np.bool_]:
+    has = np.array([action in actions_of(mask) for mask in masks], dtype=bool)
+    has.flags.writeable = False
+    return has
 
 
 def _nearest_table(masks: tuple[int, ...]) -> NDArray[np.int64]:

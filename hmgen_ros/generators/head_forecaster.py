@@ -17,6 +17,9 @@ from hmgen_ros.types import NUM_LANDMARKS, Face, HeadMotion, HeadPose, Person, S
 #: Head pose of ``[68, 2]`` pixels in an image of (width, height); None where it cannot be solved.
 PoseSolver = Callable[[NDArray[np.float32], tuple[int, int]], HeadPose | None]
 
+#: Displacement of a landmark, in distances of the outer eye corners, below which a face holds still.
+_STILL = 0.01
+
 MOTION_PREDICTORS: dict[str, Callable[[str], MotionPredictor[Any]]] = {
     "constant_velocity": lambda device: ConstantVelocity().to(device),
 }
@@ -123,10 +126,13 @@ class HeadForecaster:
         if face.pose is None:
             return None
         solved: list[HeadPose | None] = []
-        for before, key in zip([None, *self._keys], self._keys, strict=False):
-            # A face that holds still needs no second solution.
-            still = before is not None and np.array_equal(future[before], future[key])
-            solved.append(solved[-1] if still else self._solve_pose(future[key], image_size))
+        shape = face.landmarks_px
+        pose: HeadPose | None = face.pose
+        for key in self._keys:
+            # Landmarks tremble by a hundredth of the face; what moved less has the pose it had.
+            if np.abs(future[key] - shape).max() > _STILL * face.scale_px:
+                shape, pose = future[key], self._solve_pose(future[key], image_size)
+            solved.append(pose)
         known = [pose for pose in (face.pose, *solved) if pose is not None]
         if len(known) != len(solved) + 1:
             return None

@@ -23,10 +23,8 @@ from torch.nn import functional
 from hmgen_ros.generators import weights
 from hmgen_ros.generators.action_space import ABSENT, ActionSpace
 from hmgen_ros.generators.interface import ActionPredictor
+from hmgen_ros.generators.situation_sampler import ONE, SituationSampler
 from hmgen_ros.generators.situations import SemiMarkovConfig, SemiMarkovState, Situations
-
-#: Uniform numbers are drawn as integers below this: exact, and safe from a change of the module's dtype.
-_ONE = 1 << 32
 
 
 class SemiMarkov(ActionPredictor[SemiMarkovState]):
@@ -46,8 +44,6 @@ class SemiMarkov(ActionPredictor[SemiMarkovState]):
 
     probabilities: Tensor
     chain: Tensor
-    thresholds: Tensor
-    own_after: Tensor
 
     def __init__(
         self,
@@ -67,13 +63,9 @@ class SemiMarkov(ActionPredictor[SemiMarkovState]):
         )
         table = table.reshape(-1, actions)
         absent_rows = table.new_zeros((2 * self.situations.dwells * self.situations.contexts, len(space)))
-        table = torch.cat([table, absent_rows])
+        table = torch.cat([table, absent_rows]).cpu()
         self.register_buffer("probabilities", table.float(), persistent=False)
-        self.register_buffer("thresholds", _thresholds(table), persistent=False)
-        rows = torch.arange(len(table)).unsqueeze(-1)
-        own = rows // (self.situations.dwells * self.situations.contexts)
-        after = torch.take(self.situations.next_own, own * (len(space) + 1) + torch.arange(len(space) + 1))
-        self.register_buffer("own_after", after.flatten(), persistent=False)
+        self._sampler = SituationSampler(self.situations, table.numpy())
 
     @classmethod
     def load(cls, name: str = "semi_markov", device: str | torch.device = "cpu") -> SemiMarkov:
@@ -197,40 +189,12 @@ class SemiMarkov(ActionPredictor[SemiMarkovState]):
         """
         if steps < 1 or samples < 1:
             raise ValueError(f"steps and samples must be at least 1, got {steps} and {samples}")
-        shape = (samples, *state.own.shape)
-        device = self.thresholds.device
-        uniform = torch.randint(_ONE, (steps, *shape), generator=generator, device=device)
-        return self._sample(state, shape, uniform)
-
-    def _sample(self, state: SemiMarkovState, shape: tuple[int, ...], uniform: Tensor) -> Tensor:
-        """:meth:`rollout` on given uniform numbers ``[steps, samples, ..., N]`` below ``_ONE``.
-
-        Dwells are kept as the negated tick of their beginning, so that a tick moves the class edges (once
-        for all) instead of every dwell: few operations a tick are what makes this fast.
-        """
-        places = self.situations
-        ticks = torch.arange(uniform.shape[0], device=uniform.device).unsqueeze(-1)
-        dwell_edges, voice_edges = places.dwell_edges - ticks, places.voice_edges - ticks
-        own = state.own.expand(shape).contiguous()
-        dwell, voice = state.dwell.expand(shape).clone(), state.voice.expand(shape).clone()
-        kind = torch.take(places.voice_of, own)
-        futures = []
-        per_tick = zip(dwell_edges.unbind(), voice_edges.unbind(), uniform.unbind(), strict=True)
-        for tick, (dwell_edge, voice_edge, drawn) in enumerate(per_tick):
-            stage = torch.bucketize(voice, voice_edge, right=True)
-            added = torch.take(places.contribution, torch.add(stage, kind, alpha=3))
-            dwell_class = torch.bucketize(dwell, dwell_edge, right=True)
-            # Row r's thresholds lie in r to r + 1, so one search in all of them draws everybody's action.
-            drawn = torch.add(drawn, places.row(own, dwell_class, added), alpha=_ONE)
-            entry = torch.bucketize(drawn, self.thresholds, right=True)
-            after = torch.take(self.own_after, entry)
-            kind_after = torch.take(places.voice_of, after)
-            dwell.masked_fill_(after != own, -tick)
-            voice.masked_fill_(kind_after != kind, -tick)
-            own, kind = after, kind_after
-            futures.append(entry)
-        sampled = torch.stack(futures, dim=1) % (places.absent + 1)
-        return sampled.masked_fill_(sampled == places.absent, ABSENT)
+        shape = (steps, samples, *state.own.shape)
+        device = self.probabilities.device
+        uniform = torch.randint(ONE, shape, generator=generator, device=device)
+        tensors = (state.own, state.dwell, state.voice, uniform)
+        sampled = self._sampler.sample(*(tensor.cpu().numpy() for tensor in tensors))
+        return torch.from_numpy(sampled).to(device)
 
     def _check(self, actions: Tensor) -> None:
         if actions.numel() and not ABSENT <= int(actions.min()) <= int(actions.max()) < len(self.space):
@@ -248,17 +212,3 @@ def _distributions(name: str, table: Tensor, shape: tuple[int, ...]) -> Tensor:
     if not bool((table > 0).all()) or not bool(((total - 1.0).abs() < 1e-4).all()):
         raise ValueError(f"every row of {name} must be positive and sum to 1")
     return table / total
-
-
-def _thresholds(table: Tensor) -> Tensor:
-    """``[rows * (A + 1)]`` increasing int64, unit ``1 / _ONE``: row number + cumulative probabilities.
-
-    So many of a row's ``A + 1`` thresholds are passed by row number + uniform number as the index of the
-    drawn action says; absent people's rows (all zero in ``table``) always pass ``A``, which says absent.
-    """
-    absent = table.sum(-1) == 0
-    cumulative = (table.double().cumsum(-1) * _ONE).long().clamp(max=_ONE)
-    cumulative[~absent, -1] = _ONE
-    ends = torch.full_like(cumulative[:, :1], _ONE)
-    rows = torch.arange(len(table)).unsqueeze(-1)
-    return (torch.cat([cumulative, ends], dim=-1) + rows * _ONE).flatten()

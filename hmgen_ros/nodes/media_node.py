@@ -49,6 +49,7 @@ class MediaNode(HmgenNode):
         compressed: the same as JPEG, encoded only while somebody subscribes.
         sound: every audio chunk.
         source: what is played, None before the start.
+        position_ns: stamp of what was played last, 0 before the first.
     """
 
     def __init__(self, local: bool = False, overrides: list[Parameter[Any]] | None = None) -> None:
@@ -65,6 +66,7 @@ class MediaNode(HmgenNode):
         )
         self._sim_time = self.create_publisher(Clock, "/clock", 10) if self.param("publish_clock") else None
         self.source: MediaSource | None = None
+        self.position_ns = 0
         self._player: threading.Thread | None = None
         self._pacer = Pacer()
         self._stopping = threading.Event()
@@ -142,19 +144,35 @@ class MediaNode(HmgenNode):
         return waited
 
     def _play_through(self, source: MediaSource) -> None:
+        """Send everything, a frame before the sound that became ready since the frame before.
+
+        An image is matched with sound a little older than itself (``audio_lag_ms``), so that what comes
+        with it need not be heard first, and would only delay it.
+        """
+        sound: list[AudioChunk] = []
         for item in self._paced(source):
             if self._stopping.is_set():
                 return
-            if self._sim_time is not None:
-                self._sim_time.publish(Clock(clock=stamp_message(ready_ns(item))))
-            if isinstance(item, AudioChunk):
-                self.sound.send(item)
-                continue
-            self.compressed.send(item)
-            self.frames.send(item)
-            self.warn_of_new(source.counts, {})
-            if self.param("pace") == "consumed" and not self.local:
-                self._wait_until_consumed(item.stamp_ns)
+            self.position_ns = ready_ns(item)
+            if isinstance(item, Frame):
+                self._send_frame(item)
+                self.warn_of_new(source.counts, {})
+            else:
+                sound.append(item)
+            if isinstance(item, Frame) or not source.has_video:
+                for chunk in sound:
+                    self.sound.send(chunk)
+                sound.clear()
+        for chunk in sound:
+            self.sound.send(chunk)
+
+    def _send_frame(self, frame: Frame) -> None:
+        if self._sim_time is not None:
+            self._sim_time.publish(Clock(clock=stamp_message(frame.stamp_ns)))
+        self.compressed.send(frame)
+        self.frames.send(frame)
+        if self.param("pace") == "consumed" and not self.local:
+            self._wait_until_consumed(frame.stamp_ns)
 
     def _paced(self, source: MediaSource) -> Iterable[MediaItem]:
         if source.live or self.param("pace") == "consumed":

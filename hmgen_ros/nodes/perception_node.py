@@ -120,7 +120,7 @@ class PerceptionNode(HmgenNode):
         """Perceive one image and publish who is there."""
         if self._perception is None:
             return
-        tick = self._ticks.accept(frame.stamp_ns, self.get_clock().now().nanoseconds)
+        tick = self._ticks.accept(frame.stamp_ns, self.now_ns())
         self.warn_of_new(self._ticks.counts, _TEXTS, _QUIET)
         if tick is None:
             return
@@ -140,7 +140,7 @@ class PerceptionNode(HmgenNode):
     def _hear(self, stamp: int, samples: NDArray[Any], rate: int, channels: int) -> None:
         if self._perception is None:
             return
-        now = self.get_clock().now().nanoseconds
+        now = self.now_ns()
         try:
             normalised = self._sound.accept(stamp, np.asarray(samples), rate, channels, now)
         except BadAudio as error:

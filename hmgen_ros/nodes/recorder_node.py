@@ -141,7 +141,7 @@ class RecorderNode(HmgenNode):
             self.warn(error.cause, f"left a picture out of the video: {error}")
 
     def _enqueue_message(self, topic: str, message_type: type[Any], message: Any) -> None:
-        self._enqueue(_BagEntry(topic, message_type, message, self.get_clock().now().nanoseconds))
+        self._enqueue(_BagEntry(topic, message_type, message, self.now_ns()))
 
     def add(self, item: Frame | AudioChunk) -> None:
         """Append an annotated picture or sound to the video."""

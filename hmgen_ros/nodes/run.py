@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.table import Table
 
 from hmgen_ros.config import OptionError, RunOptions
-from hmgen_ros.nodes.base import local_defaults
+from hmgen_ros.nodes.base import prepare_process
 from hmgen_ros.nodes.media_node import source_path
 from hmgen_ros.nodes.single_process import Overrides, Pipeline, Spinner
 from hmgen_ros.streams.media import open_media
@@ -50,10 +50,6 @@ def _overrides(options: RunOptions, live: bool) -> Overrides:
         overrides["recorder_node"] = {"output": str(options.record)}
     if options.microphone not in (None, "default"):
         overrides["microphone_node"] = {"device": options.microphone}
-    if options.fast:
-        names = ["media_node", "perception_node", "interaction_node", "head_motion_node"]
-        for name in [*names, "annotator_node", "recorder_node"]:
-            overrides[name] = {**overrides.get(name, {}), "use_sim_time": True}
     return overrides
 
 
@@ -107,7 +103,7 @@ class Run:
         Raises:
             StartError: a node could not be brought up; its log line says why.
         """
-        local_defaults()
+        prepare_process()
         # One thread a model: the 25 Hz of a small network gain nothing from more, and two cores lose.
         torch.set_num_threads(1)
         options = self._options
@@ -115,7 +111,7 @@ class Run:
         try:
             with_microphone = options.microphone is not None or self._live_source
             overrides = _overrides(options, self._live_source)
-            pipeline = Pipeline(overrides, True, with_microphone, options.record is not None)
+            pipeline = Pipeline(overrides, True, with_microphone, options.record is not None, options.fast)
             assert pipeline.media is not None
             pipeline.media.on_end = self._ended.set
             pipeline.perception.people.listeners.append(lambda scene: self._observe(scene.stamp_ns))
@@ -124,6 +120,7 @@ class Run:
                     raise StartError("a node could not start; its log line above says why")
                 self._started = time.monotonic()
                 self._watch(pipeline)
+                pipeline.stop_sources()
                 self._finished = time.monotonic()
                 figures = self._figures(pipeline)
                 pipeline.shut_down()

@@ -1,8 +1,8 @@
 """All nodes in one process: the same nodes, topics and parameters, images handed over without copies.
 
-A frame runs through perception and predictors in the thread that brought it, so that replay is
-deterministic; services, parameters and diagnostics have the executor's thread, drawing and recording
-threads of their own.
+A frame runs through perception in the thread that brought it, then through the predictors in a second
+one, while the first goes on with the next frame: always in order, so that replay is deterministic.
+Services, parameters and diagnostics have the executor's thread, drawing and recording threads of their own.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
 from hmgen_ros.nodes.annotator_node import AnnotatorNode
-from hmgen_ros.nodes.base import OK, HmgenNode, local_defaults
+from hmgen_ros.nodes.base import OK, HmgenNode, prepare_process, settle
 from hmgen_ros.nodes.head_motion_node import HeadMotionNode
 from hmgen_ros.nodes.interaction_node import InteractionNode
 from hmgen_ros.nodes.media_node import MediaNode
 from hmgen_ros.nodes.microphone_node import MicrophoneNode
 from hmgen_ros.nodes.perception_node import PerceptionNode
 from hmgen_ros.nodes.recorder_node import RecorderNode
+from hmgen_ros.nodes.worker import Worker
 from hmgen_ros.timing import Window
 from hmgen_ros.types import Frame, Scene
 
@@ -52,6 +53,7 @@ class Pipeline:
         media: bool = False,
         microphone: bool = False,
         recorder: bool = False,
+        media_time: bool = False,
     ) -> None:
         """Create and wire the nodes; rclpy must be initialised.
 
@@ -60,6 +62,8 @@ class Pipeline:
             media: with a media node; without, perception subscribes to a camera's topics.
             microphone: with a microphone node.
             recorder: with a recorder.
+            media_time: time is that of the media node's source, as it is played faster than real time. The
+                nodes ask it directly: a subscription to /clock would wake every one of them at every tick.
         """
 
         def make(kind: type[Any], name: str, local: bool) -> Any:
@@ -78,6 +82,12 @@ class Pipeline:
         self.latency_ms = Window()
         self.people_seen: set[str] = set()
         self._handed_over: dict[int, int] = {}
+        self._predictors = Worker("predictors", self._predict)
+        self._media_time = media_time
+        if media_time and self.media is not None:
+            source = self.media
+            for node in self.nodes:
+                node.now_ns = lambda: source.position_ns
         self._wire()
 
     @property
@@ -97,9 +107,7 @@ class Pipeline:
     def _wire(self) -> None:
         perception = self.perception
         perceived = perception.people.listeners
-        perceived.append(partial(self.interaction.receive, self.interaction.predict))
-        perceived.append(partial(self.head_motion.receive, self.head_motion.predict))
-        perceived.append(self._predicted)
+        perceived.append(self._predictors.put)
         if self.microphone is not None:
             self.microphone.sound.listeners.append(partial(perception.receive, perception.hear))
         if self.media is not None:
@@ -136,24 +144,36 @@ class Pipeline:
         source.listeners.append(recorder.add)
 
     def _hand_over(self, frame: Frame) -> None:
-        self._handed_over = {frame.stamp_ns: time.monotonic_ns()}
+        self._handed_over[frame.stamp_ns] = time.monotonic_ns()
 
-    def _predicted(self, scene: Scene) -> None:
+    def _predict(self, scene: Scene) -> None:
+        self.interaction.receive(self.interaction.predict, scene)
+        self.head_motion.receive(self.head_motion.predict, scene)
         self.people_seen.update(person.person_id for person in scene.people)
-        handed = self._handed_over.get(scene.stamp_ns)
-        if self.perception.param("use_sim_time") and handed is not None:
-            self.latency_ms.add((time.monotonic_ns() - handed) / 1e6)
-        else:
-            now = self.perception.get_clock().now().nanoseconds
-            self.latency_ms.add((now - scene.stamp_ns) / 1e6)
+        handed = self._handed_over.get(scene.stamp_ns, time.monotonic_ns())
+        # Frames that made no tick leave their entries behind.
+        self._handed_over = {stamp: at for stamp, at in self._handed_over.items() if stamp > scene.stamp_ns}
+        since_ns = (
+            time.monotonic_ns() - handed if self._media_time else self.perception.now_ns() - scene.stamp_ns
+        )
+        self.latency_ms.add(since_ns / 1e6)
+
+    def stop_sources(self) -> None:
+        """End what feeds the pipeline, then wait until all that was perceived is predicted from."""
+        senders: list[HmgenNode | None] = [self.media, self.microphone, self.perception]
+        for node in senders:
+            if node is not None:
+                node.trigger_deactivate()
+        self._predictors.close()
 
     def bring_up(self) -> bool:
         """Configure every node, then activate, receivers first."""
         configured = all(node.trigger_configure() is OK for node in self.nodes)
+        settle()
         return configured and all(node.trigger_activate() is OK for node in self.nodes)
 
     def shut_down(self) -> None:
-        """End every node, senders first."""
+        """End every node, senders first; :meth:`stop_sources` comes before."""
         for node in reversed(self.nodes):
             node.trigger_shutdown()
 
@@ -221,6 +241,7 @@ def _serve(options: argparse.Namespace) -> int:
             return 2
         while rclpy.ok() and not ended.wait(0.2):
             pass
+        pipeline.stop_sources()
         pipeline.shut_down()
     return 0
 
@@ -228,7 +249,7 @@ def _serve(options: argparse.Namespace) -> int:
 def main(args: list[str] | None = None) -> None:
     """Entry point of the executable: all nodes, on a robot's own camera topics or on a source of ours."""
     options = _arguments(args)
-    local_defaults()
+    prepare_process()
     torch.set_num_threads(1)
     rclpy.init(args=args)
     try:

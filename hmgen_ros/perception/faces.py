@@ -52,6 +52,7 @@ class FaceFinder:
         self._detect_every, self._min_presence, self._max_faces = detect_every, min_presence, max_faces
         self._pool = ThreadPoolExecutor(1, "detect") if concurrent else None
         self._since_detection = 0
+        self._pending: Callable[[], Detections] | None = None
 
     def find(self, image: NDArray[np.uint8], rois: NDArray[np.float32], search: bool) -> LandmarkSets:
         """The faces of one image, the followed ones first.
@@ -62,13 +63,18 @@ class FaceFinder:
             search: run the detector in any case, as someone is missing.
         """
         self._since_detection += 1
-        due = search or not len(rois) or self._since_detection >= self._detect_every
-        detection = self._start_detection(image) if due else None
+        detection, self._pending = self._pending, None
+        if detection is None and (search or not len(rois)):
+            detection = self._start_detection(image)
         with self._times.stage("landmarks"):
             followed = self._follow(image, rois)
         if detection is None and len(followed) < len(rois):
             detection = self._start_detection(image)
         if detection is None:
+            if self._since_detection >= self._detect_every:
+                # Nobody is missing, so newcomers may wait for one image: the detector then runs beside
+                # what follows this call instead of slowing down the landmarks.
+                self._pending = self._start_detection(image)
             return followed
         detections = detection()
         with self._times.stage("landmarks_new"):
@@ -78,6 +84,7 @@ class FaceFinder:
     def reset(self) -> None:
         """Start over: the next image is searched by the detector."""
         self._since_detection = self._detect_every
+        self._pending = None
 
     def close(self) -> None:
         """Stop the worker thread, if any."""

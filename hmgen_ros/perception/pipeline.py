@@ -50,7 +50,7 @@ class PerceptionConfig:
 
     backend: str = "mesh"
     threads: int = 1
-    workers: int = 2
+    workers: int = 3
     detect_every: int = 5
     min_presence: float = 0.5
     max_people: int = 6
