@@ -57,6 +57,55 @@ def test_corrupt_file_is_one_line(tmp_path: Path) -> None:
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
+def write_video(path: Path, sound: bool) -> None:
+    """Two seconds of a moving gradient: no face anywhere."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        audio = container.add_stream("aac", rate=16_000, layout="mono") if sound else None
+        for index in range(50):
+            image = np.roll(
+                np.linspace(0, 255, 320, dtype=np.uint8)[None, :, None].repeat(240, 0), 4 * index, 1
+            )
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image.repeat(3, 2), format="rgb24")))
+            if audio is not None:
+                silence = av.AudioFrame.from_ndarray(
+                    np.zeros((1, 640), np.float32), format="fltp", layout="mono"
+                )
+                silence.sample_rate = 16_000
+                container.mux(audio.encode(silence))
+        container.mux(stream.encode(None))
+        if audio is not None:
+            container.mux(audio.encode(None))
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_video_without_faces_and_maybe_without_sound(tmp_path: Path, sound: bool) -> None:
+    video, out = tmp_path / "empty.mp4", tmp_path / "run.json"
+    write_video(video, sound)
+    done = hmgen("run", "--headless", "--fast", "--source", str(video), "--json", str(out))
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(out.read_text())
+    assert (figures["frames"], figures["people"], figures["dropped"]) == (50, 0, 0)
+    assert figures["topics"]["/people"] == figures["topics"]["/next_speaker"] == 50
+    assert figures["topics"]["/predicted_action"] == 0
+    assert (figures["topics"]["/audio"] > 0) == sound
+
+
+def test_sound_alone_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "voice.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16_000), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 16_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    done = hmgen("run", "--headless", "--source", str(path))
+    assert done.returncode == 2
+    assert "voice.wav" in done.stderr
+    assert "no pictures" in done.stderr
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
     """Ten seconds of the bundled recording through the whole pipeline, recorded."""

@@ -18,6 +18,7 @@ import torch
 from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
+from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
 from hmgen_ros.config import OptionError, RunOptions
@@ -89,6 +90,8 @@ class Run:
         self._console = console
         with open_media(source_path(options.source)) as source:
             self._live_source, self._duration_s, self._name = source.live, source.duration_s, source.name
+            if not source.has_video:
+                raise OptionError(f"{source.name}: no pictures in it; hmgen run needs a video or a camera")
         if options.fast and source.live:
             raise OptionError("--fast needs a file; a live camera has its own pace")
         self._ended = threading.Event()
@@ -138,13 +141,25 @@ class Run:
 
     def _watch(self, pipeline: Pipeline) -> None:
         if self._options.headless:
-            self._ended.wait()
+            self._show_progress()
             return
         with Live(console=self._console, refresh_per_second=5, auto_refresh=False) as live:
             while not self._ended.wait(0.2):
                 live.update(
                     render(pipeline.annotator.newest or TickView(), self._status(pipeline)), refresh=True
                 )
+
+    def _show_progress(self) -> None:
+        """A progress bar for people, nothing in a log file."""
+        if not self._console.is_terminal:
+            self._ended.wait()
+            return
+        total = self._options.duration or (None if self._options.loop else self._duration_s)
+        columns = (*Progress.get_default_columns(), TimeElapsedColumn())
+        with Progress(*columns, console=self._console) as progress:
+            task = progress.add_task(Path(self._name).name, total=total)
+            while not self._ended.wait(0.2):
+                progress.update(task, completed=self._position_s)
 
     def _dropped(self, pipeline: Pipeline) -> int:
         """Frames of the source from which no prediction came although the 25 Hz clock wanted them."""
