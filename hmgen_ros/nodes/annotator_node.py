@@ -39,6 +39,7 @@ class AnnotatorNode(HmgenNode):
 
     Attributes:
         newest: the tick last collected, for a live view in this process.
+        lossless: wait rather than drop pictures when drawing is slower than the source.
     """
 
     def __init__(self, local: bool = False, overrides: list[Parameter[Any]] | None = None) -> None:
@@ -48,6 +49,7 @@ class AnnotatorNode(HmgenNode):
             Output(self, Image, "annotated_image", SENSOR_OUT, image_from_frame, lazy=True)
         )
         self.newest: TickView | None = None
+        self.lossless = False
         self._collector = TickCollector()
         self._to_draw: queue.Queue[TickView | None] = queue.Queue(maxsize=4)
         self._drawer: threading.Thread | None = None
@@ -55,7 +57,8 @@ class AnnotatorNode(HmgenNode):
     def start(self) -> None:
         """Subscribe and start drawing."""
         super().start()
-        self._collector = TickCollector(capacity=self.param("buffer_frames"))
+        buffer = self.param("buffer_frames")
+        self._collector = TickCollector(patience=buffer // 2, capacity=buffer)
         self._drawer = threading.Thread(target=self._draw_all, name="annotator", daemon=True)
         self._drawer.start()
         if self.local:
@@ -108,7 +111,7 @@ class AnnotatorNode(HmgenNode):
             if not self.annotated.listeners and not self.annotated.wanted():
                 continue
             try:
-                self._to_draw.put_nowait(view)
+                self._to_draw.put(view, block=self.lossless)
             except queue.Full:
                 self.counts.add("annotation_dropped")
 

@@ -129,7 +129,6 @@ class MediaNode(HmgenNode):
             self._play_through(source)
         except MediaError as error:
             self.warn("media_error", str(error))
-        self.counts.add("source_ended")
         if self.param("exit_at_end") and not self._stopping.is_set():
             self.on_end()
 

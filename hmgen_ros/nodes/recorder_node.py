@@ -54,11 +54,16 @@ class _BagEntry:
 
 
 class RecorderNode(HmgenNode):
-    """Queues what arrives and writes it in a thread of its own, so that a slow disk delays nobody."""
+    """Queues what arrives and writes it in a thread of its own, so that a slow disk delays nobody.
+
+    Attributes:
+        lossless: wait rather than leave messages out when the disk is slower than the source.
+    """
 
     def __init__(self, local: bool = False, overrides: list[Parameter[Any]] | None = None) -> None:
         """See HmgenNode."""
         super().__init__("recorder_node", local, overrides)
+        self.lossless = False
         self._announcement = self.create_publisher(
             String, "recording", QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         )
@@ -151,7 +156,7 @@ class RecorderNode(HmgenNode):
         if not self.active:
             return
         try:
-            self._queue.put_nowait(item)
+            self._queue.put(item, block=self.lossless)
         except queue.Full:
             self.warn("recording_dropped", "the disk is too slow for the recording; messages were left out")
 

@@ -88,6 +88,10 @@ class Pipeline:
             source = self.media
             for node in self.nodes:
                 node.now_ns = lambda: source.position_ns
+            # Nothing is in a hurry: slow drawing and writing slow down the source.
+            self.annotator.lossless = True
+            if self.recorder is not None:
+                self.recorder.lossless = True
         self._wire()
 
     @property

@@ -81,20 +81,27 @@ def _face(image: Image, person: Person, face: Face, colour: Colour) -> None:
 
 
 def _caption(image: Image, person: Person, face: Face, action: ActionOutlook | None, colour: Colour) -> None:
-    size = _scale(image)
-    line = int(32 * size) + 4
-    x, y = int(face.box[0]), int(face.box[3]) + line
     speaking = person.probabilities[Action.SPEAKING]
     heard = "" if np.isnan(speaking) else f"  voice {100 * speaking:.0f}%"
-    _text(image, f"{person.person_id}: {mask_label(person.actions)}{heard}", (x, y), colour, size)
+    lines = [(f"{person.person_id}: {mask_label(person.actions)}{heard}", colour)]
     if action is not None and action.valid:
-        if action.next_mask != action.current_mask:
-            chance, wait = f"{100 * action.confidence:.0f}%", f"{action.seconds_until_start:.1f} s"
-            text = f"{mask_label(action.next_mask)} {chance} in {wait}"
-        else:
-            text = f"stays {100 * (1 - action.change_probability):.0f}%"
-        _text(image, f"next: {text}", (x, y + line), _WHITE, size)
-        _text(image, f"speaks soon: {100 * action.speak_probability:.0f}%", (x, y + 2 * line), _WHITE, size)
+        lines.append((f"next: {_next_text(action)}", _WHITE))
+        lines.append((f"speaks soon: {100 * action.speak_probability:.0f}%", _WHITE))
+    size = _scale(image)
+    height = int(32 * size) + 4
+    top = float(face.box[3])
+    if top + height * len(lines) > image.shape[0]:
+        # No room below the face.
+        top = float(face.box[1]) - height * len(lines) - height // 2
+    for index, (text, shade) in enumerate(lines, 1):
+        _text(image, text, (int(face.box[0]), int(top) + index * height), shade, size)
+
+
+def _next_text(action: ActionOutlook) -> str:
+    if action.next_mask == action.current_mask:
+        return f"stays {100 * (1 - action.change_probability):.0f}%"
+    chance, wait = f"{100 * action.confidence:.0f}%", f"{action.seconds_until_start:.1f} s"
+    return f"{mask_label(action.next_mask)} {chance} in {wait}"
 
 
 def _path(image: Image, face: Face, motion: HeadMotion, colour: Colour) -> None:
