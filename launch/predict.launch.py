@@ -10,9 +10,16 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+    Shutdown,
+)
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
+from launch_ros.event_handlers import OnStateTransition
 
 SHARE = Path(get_package_share_directory("hmgen_ros"))
 ARGUMENTS = {
@@ -23,11 +30,18 @@ ARGUMENTS = {
     "use_respawn": ("false", "Start a node again when it dies."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
     "single_process": ("false", "All nodes in one process: images are handed over without copies."),
-    "source": ("", 'What to play: a file, "webcam:0" or "bundled"; empty: the camera\'s own topics.'),
+    "source": (
+        "",
+        'What to play: a file, "webcam:0" or "bundled"; empty: the camera\'s own topics. '
+        "The end of a file ends the launch.",
+    ),
     "microphone": ("false", "Also run the microphone node."),
-    "annotate": ("true", "Also run the annotator node (annotated_image)."),
+    "annotate": ("true", "Also run the annotator node (annotated_image); single_process always has it."),
     "image_topic": ("image_raw", "Camera images to perceive; with compressed transport, its base name."),
-    "image_transport": ("raw", "raw, or compressed to subscribe to <image_topic>/compressed."),
+    "image_transport": (
+        "",
+        "raw, or compressed to subscribe to <image_topic>/compressed; empty: as in params_file, else raw.",
+    ),
     "audio_topic": ("audio", "Sound to listen to (hmgen_ros/msg/AudioFrame)."),
 }
 
@@ -36,7 +50,12 @@ def _flag(context: LaunchContext, name: str) -> bool:
     return LaunchConfiguration(name).perform(context).lower() in ("true", "1", "yes")
 
 
+def _is_file(source: str) -> bool:
+    return bool(source) and not source.startswith(("webcam", "/dev/"))
+
+
 def _common(context: LaunchContext) -> dict:
+    image_topic = LaunchConfiguration("image_topic").perform(context)
     return {
         "package": "hmgen_ros",
         "namespace": LaunchConfiguration("namespace").perform(context),
@@ -44,47 +63,57 @@ def _common(context: LaunchContext) -> dict:
         "respawn": _flag(context, "use_respawn"),
         "respawn_delay": 2.0,
         "remappings": [
-            ("image_raw", LaunchConfiguration("image_topic").perform(context)),
-            ("image_raw/compressed", LaunchConfiguration("image_topic").perform(context) + "/compressed"),
+            ("image_raw", image_topic),
+            ("image_raw/compressed", image_topic + "/compressed"),
             ("audio", LaunchConfiguration("audio_topic").perform(context)),
         ],
         "ros_arguments": ["--log-level", LaunchConfiguration("log_level").perform(context)],
     }
 
 
-def _nodes(context: LaunchContext) -> list:
-    common = _common(context)
+def _parameters(context: LaunchContext, source: str) -> list:
+    """Of every node: one that has no parameter of a name passes over it."""
     simulated = _flag(context, "use_sim_time")
-    parameters = [
-        LaunchConfiguration("params_file").perform(context),
-        {"autostart": _flag(context, "autostart"), "use_sim_time": simulated},
-    ]
+    values = {"autostart": _flag(context, "autostart"), "use_sim_time": simulated}
+    transport = LaunchConfiguration("image_transport").perform(context)
+    if transport:
+        values["image_transport"] = transport
+    if simulated and _is_file(source):
+        # The file is the source of time.
+        values |= {"publish_clock": True, "start_time_s": 1.0}
+    return [LaunchConfiguration("params_file").perform(context), values]
+
+
+def _at_end(source: str) -> dict:
+    """A file that has been played to its end is not to be played again."""
+    return {"respawn": False, "on_exit": Shutdown(reason="nothing more to play")} if _is_file(source) else {}
+
+
+def _nodes(context: LaunchContext) -> list:
     source = LaunchConfiguration("source").perform(context)
+    common, parameters = _common(context), _parameters(context, source)
     if _flag(context, "single_process"):
         arguments = ["--source", source] if source else []
         arguments += ["--microphone"] if _flag(context, "microphone") else []
+        common |= _at_end(source)
         # No name: it would be given to every node of the process.
         return [Node(executable="single_process", parameters=parameters, arguments=arguments, **common)]
     names = ["perception_node", "interaction_node", "head_motion_node"]
     names += ["annotator_node"] if _flag(context, "annotate") else []
     names += ["microphone_node"] if _flag(context, "microphone") else []
-    transport = {"image_transport": LaunchConfiguration("image_transport").perform(context)}
-    own = {"perception_node": transport}
-    if source:
-        names.append("media_node")
-        # With simulated time the file is the source of time.
-        clock = {"publish_clock": True, "start_time_s": 1.0} if simulated else {}
-        own["media_node"] = {"source": source, **clock}
-    nodes = []
-    for name in names:
-        mine = dict(common)
-        if name == "media_node" and not source.startswith(("webcam", "/dev/")):
-            # A file that has been played to its end is not to be played again.
-            mine["respawn"] = False
-        nodes.append(
-            LifecycleNode(executable=name, name=name, parameters=[*parameters, own.get(name, {})], **mine)
-        )
-    return nodes
+    nodes = [LifecycleNode(executable=name, name=name, parameters=parameters, **common) for name in names]
+    if not source:
+        return nodes
+    common |= _at_end(source)
+    own = [*parameters, {"source": source}]
+    media = LifecycleNode(executable="media_node", name="media_node", parameters=own, **common)
+    if not _flag(context, "autostart"):
+        return [*nodes, media]
+    # Models take seconds to load, and a file does not wait for them.
+    ready = OnStateTransition(
+        target_lifecycle_node=nodes[0], goal_state="active", entities=[media], handle_once=True
+    )
+    return [RegisterEventHandler(ready), *nodes]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -1,6 +1,7 @@
 """What all tests share: ROS traffic stays on this machine and in a domain of this run alone."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -14,6 +15,8 @@ settings.load_profile("hmgen")
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+# The tests publish images, which do not fit into Fast DDS' default shared memory.
+os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = str(Path(__file__).parents[1] / "config/fastdds_profile.xml")
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,17 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 
 @contextmanager
-def node_process(name: str, *ros_arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run ``hmgen_ros.nodes.<name>`` as its own process; it is interrupted at the end."""
-    command = [sys.executable, "-m", f"hmgen_ros.nodes.{name}"]
+def node_process(
+    name: str, *ros_arguments: str, own: tuple[str, ...] = ()
+) -> Iterator[subprocess.Popen[str]]:
+    """Run ``hmgen_ros.nodes.<name>`` as its own process; it is interrupted at the end.
+
+    Args:
+        name: of the module.
+        ros_arguments: what follows ``--ros-args``.
+        own: further arguments, before those.
+    """
+    command = [sys.executable, "-m", f"hmgen_ros.nodes.{name}", *own]
     if ros_arguments:
         command += ["--ros-args", *ros_arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))

@@ -1,6 +1,7 @@
 """Every node as a real process, over loopback."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from ros_processes import Listener, listener, node_process
+from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import Image
 
 from hmgen_ros.msg import (
@@ -19,6 +21,7 @@ from hmgen_ros.msg import (
     PredictedAction,
     PredictedInteraction,
 )
+from hmgen_ros.nodes.bag_writer import typestore
 from hmgen_ros.nodes.image_conversion import image_from_frame, stamp_message, stamp_ns
 from hmgen_ros.streams.media import open_media
 from hmgen_ros.types import Frame
@@ -192,6 +195,55 @@ def test_lifecycle_by_hand_and_namespace() -> None:
             assert ear.spin_until(future.done, 20)
             assert future.result().success
             assert ask() == then
+
+
+def test_a_jump_back_in_time_starts_anew(recording: str) -> None:
+    with listener() as ear, node_process("perception_node"):
+        ear.listen(People, "people")
+        images = ear.node.create_publisher(Image, "image_raw", 10)
+        assert ear.spin_until(lambda: images.get_subscription_count() == 1)
+        ear.spin_for(0.5)
+        start = ear.node.get_clock().now().nanoseconds - 60_000_000_000
+        # Five images, then, as when a bag begins again, five from ten seconds before.
+        for index, frame in enumerate(frames_of(recording, 10)):
+            stamp = start + index * 40_000_000 - (10_000_000_000 if index >= 5 else 0)
+            images.publish(image_from_frame(Frame(stamp, frame.image)))
+            ear.spin_for(0.15)
+        assert ear.spin_until(lambda: len(ear.received["people"]) == 10, 10)
+        people = ear.received["people"]
+        assert [message.reset for message in people] == [True, *[False] * 4] * 2
+        assert [message.tick for message in people] == [0, 1, 2, 3, 4] * 2
+        assert len(people[4].people) == len(people[9].people) == 3
+
+
+def test_single_process_executable_in_a_namespace(recording: str) -> None:
+    with (
+        listener() as ear,
+        node_process("single_process", "-r", "__ns:=/robot2", own=("--source", recording)) as process,
+    ):
+        for topic, kind in OUTPUTS.items():
+            ear.listen(kind, f"/robot2/{topic}")
+        assert ear.spin_until(lambda: len(ear.received["/robot2/head_motion"]) >= 3 * 50, 60)
+        assert process.poll() is None
+        rate = np.diff(ear.times["/robot2/people"][-40:])
+        assert np.mean(rate) == pytest.approx(0.04, rel=0.1)
+
+
+def test_recorder_process_writes_a_bag(recording: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with listener() as ear, node_process("perception_node"):
+        ear.listen(People, "people")
+        recorder = ("-p", f"output:={out}", "-p", "video:=false")
+        with (
+            node_process("recorder_node", *recorder),
+            node_process("media_node", "-p", f"source:={recording}"),
+        ):
+            assert ear.spin_until(lambda: len(ear.received["people"]) >= 50, 60)
+    with AnyReader([out / "bag"], default_typestore=typestore()) as reader:
+        counts = {connection.topic: connection.msgcount for connection in reader.connections}
+    assert counts["/people"] >= 45
+    assert counts["/image_raw/compressed"] >= 45
+    assert counts["/audio"] >= 45
 
 
 @pytest.mark.parametrize(

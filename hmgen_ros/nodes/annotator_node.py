@@ -17,7 +17,7 @@ from sensor_msgs.msg import Image
 
 from hmgen_ros.msg import HeadMotion as HeadMotionMessage
 from hmgen_ros.msg import NextSpeaker, People, PredictedAction
-from hmgen_ros.nodes.base import HmgenNode, run_node
+from hmgen_ros.nodes.base import HmgenNode
 from hmgen_ros.nodes.conversions import scene_from_people
 from hmgen_ros.nodes.forecast_conversion import (
     motion_from_message,
@@ -26,6 +26,7 @@ from hmgen_ros.nodes.forecast_conversion import (
 )
 from hmgen_ros.nodes.image_conversion import BadMessage, frame_from_image, image_from_frame, stamp_ns
 from hmgen_ros.nodes.outputs import Output
+from hmgen_ros.nodes.process import run_node
 from hmgen_ros.nodes.qos import IMAGES, PREDICTIONS, SENSOR_OUT
 from hmgen_ros.types import ActionOutlook, Frame, HeadMotion, Scene, SpeakerOutlook
 from hmgen_ros.viewing.collector import TickCollector, TickView

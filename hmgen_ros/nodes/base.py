@@ -7,11 +7,7 @@ that a transition never races a running callback.
 
 from __future__ import annotations
 
-import gc
-import logging
 import math
-import os
-import sys
 import threading
 import time
 import traceback
@@ -19,12 +15,8 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
-import cv2
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
@@ -32,7 +24,6 @@ from rclpy.subscription import Subscription
 
 from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.parameters import declare
-from hmgen_ros.resources import resource
 from hmgen_ros.timing import Window
 from hmgen_ros.types import Counts
 
@@ -240,64 +231,3 @@ class HmgenNode(LifecycleNode):
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
-
-
-#: Seconds after which a thread asks another for Python's lock. The default of 5 ms is an eighth of a tick,
-#: and threads that call into numpy, torch and the models hand the lock over hundreds of times a tick:
-#: with it, replay of the bundled recording runs at 27 Hz, with this at 43.
-_SWITCH_INTERVAL_S = 0.0002
-
-
-def prepare_process() -> None:
-    """Settings of our processes: threads and, where the user has not chosen, the environment.
-
-    The environment is local discovery, and shared memory with room for images. OpenCV gets one thread:
-    splitting an image of a face over two cores costs more than it saves.
-    """
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    cv2.setNumThreads(1)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    # Fast DDS 2, of ROS 2 Jazzy and before, reads another name and Fast DDS 3 warns about that one.
-    old = os.environ.get("ROS_DISTRO", "") in ("humble", "iron", "jazzy")
-    variable = "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
-    os.environ.setdefault(variable, str(resource("config/fastdds_profile.xml")))
-
-
-def settle() -> None:
-    """Call once everything is loaded: what exists now stays, so let garbage collection pass it over.
-
-    A full collection walks every object of the imported libraries: 50 to 100 ms in the middle of a tick.
-    """
-    gc.collect()
-    gc.freeze()
-
-
-def run_node(make: Callable[[], HmgenNode], args: list[str] | None = None) -> int:
-    """Main of every executable: make the node, bring it up, spin until it ends.
-
-    Returns:
-        0 after an orderly end, 2 when it could not be made or brought up.
-    """
-    logging.captureWarnings(True)
-    prepare_process()
-    rclpy.init(args=args)
-    ended = threading.Event()
-    try:
-        node = make()
-        node.on_end = ended.set
-        if node.param("autostart") and not node.bring_up():
-            return 2
-        settle()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while rclpy.ok() and not ended.is_set():
-            executor.spin_once(timeout_sec=0.5)
-        node.trigger_shutdown()
-    except ParameterException as error:
-        print(f"hmgen: {error}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
-    finally:
-        rclpy.try_shutdown()
-    return 0

@@ -14,10 +14,11 @@ from rclpy.parameter import Parameter
 from hmgen_ros.generators.head_forecaster import HeadForecaster
 from hmgen_ros.msg import HeadMotion as HeadMotionMessage
 from hmgen_ros.msg import People
-from hmgen_ros.nodes.base import HmgenNode, SetupError, run_node
+from hmgen_ros.nodes.base import HmgenNode, SetupError
 from hmgen_ros.nodes.conversions import scene_from_people
 from hmgen_ros.nodes.forecast_conversion import motion_message
 from hmgen_ros.nodes.outputs import Output
+from hmgen_ros.nodes.process import run_node
 from hmgen_ros.nodes.qos import PREDICTIONS
 from hmgen_ros.perception.head_pose import solve_head_pose
 from hmgen_ros.timing import StageTimes

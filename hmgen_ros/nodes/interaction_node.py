@@ -14,10 +14,11 @@ from rclpy.parameter import Parameter
 
 from hmgen_ros.generators.group_forecaster import GroupForecaster
 from hmgen_ros.msg import NextSpeaker, People, PredictedAction, PredictedInteraction
-from hmgen_ros.nodes.base import HmgenNode, SetupError, run_node
+from hmgen_ros.nodes.base import HmgenNode, SetupError
 from hmgen_ros.nodes.conversions import scene_from_people
 from hmgen_ros.nodes.forecast_conversion import action_message, interaction_message, speaker_message
 from hmgen_ros.nodes.outputs import Output
+from hmgen_ros.nodes.process import run_node
 from hmgen_ros.nodes.qos import PREDICTIONS
 from hmgen_ros.timing import StageTimes
 from hmgen_ros.types import ActionForecast, ActionOutlook, Scene, SpeakerOutlook

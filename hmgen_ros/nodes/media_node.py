@@ -18,10 +18,11 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
 from hmgen_ros.msg import AudioFrame, People
-from hmgen_ros.nodes.base import HmgenNode, SetupError, run_node
+from hmgen_ros.nodes.base import HmgenNode, SetupError
 from hmgen_ros.nodes.conversions import audio_message
 from hmgen_ros.nodes.image_conversion import compressed_from_frame, image_from_frame, stamp_message, stamp_ns
 from hmgen_ros.nodes.outputs import Output
+from hmgen_ros.nodes.process import run_node
 from hmgen_ros.nodes.qos import PREDICTIONS, SENSOR_OUT, SOUND
 from hmgen_ros.resources import resource
 from hmgen_ros.streams.media import MediaError, MediaItem, MediaSource, open_media, ready_ns

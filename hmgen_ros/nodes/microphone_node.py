@@ -12,9 +12,10 @@ from typing import Any
 from rclpy.parameter import Parameter
 
 from hmgen_ros.msg import AudioFrame
-from hmgen_ros.nodes.base import HmgenNode, SetupError, run_node
+from hmgen_ros.nodes.base import HmgenNode, SetupError
 from hmgen_ros.nodes.conversions import audio_message
 from hmgen_ros.nodes.outputs import Output
+from hmgen_ros.nodes.process import run_node
 from hmgen_ros.nodes.qos import SOUND
 from hmgen_ros.streams.microphone import Microphone, MicrophoneError
 from hmgen_ros.types import AudioChunk

@@ -16,10 +16,11 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 
 from hmgen_ros.msg import AudioFrame, People
-from hmgen_ros.nodes.base import HmgenNode, SetupError, run_node
+from hmgen_ros.nodes.base import HmgenNode, SetupError
 from hmgen_ros.nodes.conversions import audio_samples, people_message
 from hmgen_ros.nodes.image_conversion import BadMessage, frame_from_compressed, frame_from_image, stamp_ns
 from hmgen_ros.nodes.outputs import Output
+from hmgen_ros.nodes.process import run_node
 from hmgen_ros.nodes.qos import IMAGES, PREDICTIONS, SOUND
 from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.perception.pipeline import Perception, PerceptionConfig

@@ -24,10 +24,11 @@ from std_msgs.msg import String
 
 from hmgen_ros.msg import AudioFrame, HeadMotion, NextSpeaker, People, PredictedAction, PredictedInteraction
 from hmgen_ros.nodes.bag_writer import BagWriter
-from hmgen_ros.nodes.base import HmgenNode, SetupError, run_node
+from hmgen_ros.nodes.base import HmgenNode, SetupError
 from hmgen_ros.nodes.conversions import audio_samples
 from hmgen_ros.nodes.image_conversion import BadMessage, frame_from_image, stamp_ns
 from hmgen_ros.nodes.outputs import Output
+from hmgen_ros.nodes.process import run_node
 from hmgen_ros.nodes.qos import IMAGES, PREDICTIONS, SOUND
 from hmgen_ros.streams.audio import to_mono
 from hmgen_ros.types import AudioChunk, Frame

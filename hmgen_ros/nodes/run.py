@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +19,8 @@ from rich.progress import Progress, TimeElapsedColumn
 from rich.table import Table
 
 from hmgen_ros.config import OptionError, RunOptions
-from hmgen_ros.nodes.base import prepare_process
 from hmgen_ros.nodes.media_node import source_path
+from hmgen_ros.nodes.process import ended_by_signals, prepare_process
 from hmgen_ros.nodes.single_process import Overrides, Pipeline, Spinner
 from hmgen_ros.streams.media import open_media
 from hmgen_ros.viewing.collector import TickView
@@ -61,19 +58,6 @@ def _ros_arguments(options: RunOptions) -> list[str]:
     if options.namespace:
         arguments += ["-r", f"__ns:={options.namespace}"]
     return arguments if len(arguments) > 1 else []
-
-
-@contextmanager
-def _ended_by_signals(ended: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run in good order, so that recordings are complete."""
-    previous = {
-        number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 class Run:
@@ -118,7 +102,7 @@ class Run:
             assert pipeline.media is not None
             pipeline.media.on_end = self._ended.set
             pipeline.perception.people.listeners.append(lambda scene: self._observe(scene.stamp_ns))
-            with _ended_by_signals(self._ended), Spinner(pipeline.nodes):
+            with ended_by_signals(self._ended), Spinner(pipeline.nodes):
                 if not pipeline.bring_up():
                     raise StartError("a node could not start; its log line above says why")
                 self._started = time.monotonic()

@@ -14,20 +14,19 @@ import time
 from functools import partial
 from typing import Any
 
-import rclpy
 import torch
-from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.utilities import remove_ros_args
 
 from hmgen_ros.nodes.annotator_node import AnnotatorNode
-from hmgen_ros.nodes.base import OK, HmgenNode, prepare_process, settle
+from hmgen_ros.nodes.base import OK, HmgenNode
 from hmgen_ros.nodes.head_motion_node import HeadMotionNode
 from hmgen_ros.nodes.interaction_node import InteractionNode
 from hmgen_ros.nodes.media_node import MediaNode
 from hmgen_ros.nodes.microphone_node import MicrophoneNode
 from hmgen_ros.nodes.perception_node import PerceptionNode
+from hmgen_ros.nodes.process import run_process, settle
 from hmgen_ros.nodes.recorder_node import RecorderNode
 from hmgen_ros.nodes.worker import Worker
 from hmgen_ros.timing import Window
@@ -233,18 +232,16 @@ def _arguments(args: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(remove_ros_args(sys.argv if args is None else args)[1:])
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace, ended: threading.Event) -> int:
     source = {"media_node": {"source": options.source}} if options.source else {}
     pipeline = Pipeline(source, media=bool(options.source), microphone=options.microphone)
-    ended = threading.Event()
     if pipeline.media is not None:
         pipeline.media.on_end = ended.set
     with Spinner(pipeline.nodes):
         # Without autostart somebody else drives the lifecycle of each node.
         if pipeline.perception.param("autostart") and not pipeline.bring_up():
             return 2
-        while rclpy.ok() and not ended.wait(0.2):
-            pass
+        ended.wait()
         pipeline.stop_sources()
         pipeline.shut_down()
     return 0
@@ -253,18 +250,8 @@ def _serve(options: argparse.Namespace) -> int:
 def main(args: list[str] | None = None) -> None:
     """Entry point of the executable: all nodes, on a robot's own camera topics or on a source of ours."""
     options = _arguments(args)
-    prepare_process()
     torch.set_num_threads(1)
-    rclpy.init(args=args)
-    try:
-        sys.exit(_serve(options))
-    except ParameterException as error:
-        print(f"hmgen: {error}", file=sys.stderr)
-        sys.exit(2)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        sys.exit(0)
-    finally:
-        rclpy.try_shutdown()
+    sys.exit(run_process(partial(_serve, options), args))
 
 
 if __name__ == "__main__":
