@@ -17,6 +17,7 @@ from launch.actions import (
     SetEnvironmentVariable,
     Shutdown,
 )
+from launch.events.process import ProcessExited
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
@@ -84,9 +85,14 @@ def _parameters(context: LaunchContext, source: str) -> list:
     return [LaunchConfiguration("params_file").perform(context), values]
 
 
+def _shut_down(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
+    # launch_ros fails when a launch that is being shut down is told so again.
+    return None if context.is_shutdown else Shutdown(reason="nothing more to play")
+
+
 def _at_end(source: str) -> dict:
     """A file that has been played to its end is not to be played again."""
-    return {"respawn": False, "on_exit": Shutdown(reason="nothing more to play")} if _is_file(source) else {}
+    return {"respawn": False, "on_exit": _shut_down} if _is_file(source) else {}
 
 
 def _nodes(context: LaunchContext) -> list:

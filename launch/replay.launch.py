@@ -16,6 +16,7 @@ from launch.actions import (
     RegisterEventHandler,
     Shutdown,
 )
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.ros_adapters import get_ros_node
@@ -61,6 +62,11 @@ def _when_ready(context: LaunchContext, node: str, action: Action) -> Action:
     return RegisterEventHandler(ready)
 
 
+def _shut_down(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
+    # launch_ros fails when a launch that is being shut down is told so again.
+    return None if context.is_shutdown else Shutdown(reason="nothing more to play")
+
+
 def _player(values: dict[str, str], prefix: str) -> Action:
     image = values["image_topic"] + ("/compressed" if values["image_transport"] == "compressed" else "")
     topics = values["topics"].split() or [image, values["audio_topic"]]
@@ -68,7 +74,7 @@ def _player(values: dict[str, str], prefix: str) -> Action:
     command = ["ros2", "bag", "play", values["bag"], "--clock", "100", "--rate", values["rate"]]
     command += ["--loop"] if values["loop"].lower() in ("true", "1", "yes") else []
     command += ["--topics", *topics]
-    return ExecuteProcess(cmd=command, output="screen", on_exit=Shutdown(reason="nothing more to play"))
+    return ExecuteProcess(cmd=command, output="screen", on_exit=_shut_down)
 
 
 def _actions(context: LaunchContext) -> list:

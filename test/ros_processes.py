@@ -53,18 +53,12 @@ class Listener:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self.received: dict[str, list[Any]] = {}
-        self.times: dict[str, list[float]] = {}
 
     def listen(self, message_type: type[Any], topic: str) -> None:
         """Collect a topic, asking for reliable delivery as planners do."""
-        self.received[topic], self.times[topic] = [], []
-
-        def take(message: Any) -> None:
-            self.received[topic].append(message)
-            self.times[topic].append(time.monotonic())
-
+        self.received[topic] = []
         qos = QoSProfile(depth=500, reliability=ReliabilityPolicy.RELIABLE)
-        self.node.create_subscription(message_type, topic, take, qos)
+        self.node.create_subscription(message_type, topic, self.received[topic].append, qos)
 
     def spin_until(self, done: Callable[[], bool], timeout_s: float = 30.0) -> bool:
         """Spin until ``done()``; whether that came in time."""
