@@ -129,9 +129,8 @@ class Run:
             return
         with Live(console=self._console, refresh_per_second=5, auto_refresh=False) as live:
             while not self._ended.wait(0.2):
-                live.update(
-                    render(pipeline.annotator.newest or TickView(), self._status(pipeline)), refresh=True
-                )
+                view = pipeline.annotator.newest or TickView()
+                live.update(render(view, self._status(pipeline), self._console.width), refresh=True)
 
     def _show_progress(self) -> None:
         """A progress bar for people, nothing in a log file."""

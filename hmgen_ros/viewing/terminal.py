@@ -31,7 +31,7 @@ class RunStatus:
     recording: str | None = None
 
 
-def _bar(probability: float, width: int = 12) -> Text:
+def _bar(probability: float, width: int = 6) -> Text:
     if math.isnan(probability):
         return Text("-", style="dim")
     filled = round(width * min(max(probability, 0.0), 1.0))
@@ -53,22 +53,28 @@ def _head(status: RunStatus) -> Text:
     return text
 
 
-def _people(view: TickView) -> Table:
+def _people(view: TickView, wide: bool) -> Table:
     table = Table(expand=True, pad_edge=False)
-    for name in ("person", "head (yaw pitch roll)", "voice", "does now", "does next", "in", "speaks soon"):
-        table.add_column(name)
+    for name in ("person", "voice", "does now", "does next", "in", "speaks soon"):
+        table.add_column(name, no_wrap=True)
+    if wide:
+        table.add_column("head (yaw pitch roll)", no_wrap=True)
     for person in view.scene.people if view.scene else ():
-        table.add_row(*_now(person), *_next(view.actions.get(person.person_id)))
+        row = [*_now(person), *_next(view.actions.get(person.person_id))]
+        table.add_row(*row, *([_head_pose(person)] if wide else []))
     return table
 
 
 def _now(person: Person) -> list[RenderableType]:
-    pose = person.face.pose if person.face else None
-    angles = (pose.yaw, pose.pitch, pose.roll) if pose else ()
-    head = " ".join(f"{math.degrees(angle):+4.0f}°" for angle in angles) or "-"
     speaks = Action.SPEAKING in actions_of(person.actions)
     action = Text(mask_label(person.actions), style="bold" if speaks else "")
-    return [person.person_id, head, _bar(float(person.voice_activity)), action]
+    return [person.person_id, _bar(float(person.voice_activity)), action]
+
+
+def _head_pose(person: Person) -> str:
+    pose = person.face.pose if person.face else None
+    angles = (pose.yaw, pose.pitch, pose.roll) if pose else ()
+    return " ".join(f"{math.degrees(angle):+4.0f}°" for angle in angles) or "-"
 
 
 def _next(action: ActionOutlook | None) -> list[RenderableType]:
@@ -97,8 +103,7 @@ def _foot(view: TickView, status: RunStatus) -> Text:
     return text
 
 
-def render(view: TickView, status: RunStatus) -> RenderableType:
-    """The whole table for one tick."""
-    return Panel(
-        Group(_head(status), _people(view), _foot(view, status)), title="hmgen_ros", border_style="blue"
-    )
+def render(view: TickView, status: RunStatus, width: int = 120) -> RenderableType:
+    """The whole table for one tick, on ``width`` columns."""
+    content = Group(_head(status), _people(view, width >= 100), _foot(view, status))
+    return Panel(content, title="hmgen_ros", border_style="blue")
