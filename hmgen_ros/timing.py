@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Window:
-    """The last ``size`` measurements of one quantity, with the total count of all."""
+    """The last ``size`` measurements of one quantity, with the total count of all.
+
+    One thread writes, others may read at the same time: a ring that is overwritten in place never changes
+    under a reader's feet as a growing container would.
+    """
 
     def __init__(self, size: int = 15_000) -> None:
-        self._values: deque[float] = deque(maxlen=size)
+        self._ring = np.zeros(size)
         self.count = 0
 
     def add(self, value: float) -> None:
         """Take one more measurement."""
-        self._values.append(value)
+        self._ring[self.count % len(self._ring)] = value
         self.count += 1
+
+    def values(self) -> NDArray[np.float64]:
+        """A copy of the measurements in the window, in no particular order."""
+        return self._ring[: self.count].copy()
 
     def percentile(self, q: float) -> float:
         """The ``q``-th percentile (0 to 100) of the window, NaN while it is empty."""
-        return float(np.percentile(self._values, q)) if self._values else float("nan")
+        return float(np.percentile(self.values(), q)) if self.count else float("nan")
 
     def mean(self) -> float:
         """Mean of the window, NaN while it is empty."""
-        return float(np.mean(self._values)) if self._values else float("nan")
+        return float(np.mean(self.values())) if self.count else float("nan")
 
 
 class StageTimes:
@@ -59,7 +67,8 @@ class StageTimes:
 
     def mean_ms(self) -> dict[str, float]:
         """Mean milliseconds a run of every stage, in the order in which stages first ran."""
-        return {name: window.mean() for name, window in self._windows.items()}
+        # A copy: another thread may add a stage meanwhile.
+        return {name: window.mean() for name, window in list(self._windows.items())}
 
     def window(self, name: str) -> Window:
         """The measurements of one stage; empty when it never ran."""

@@ -304,5 +304,9 @@ class Counts:
         if amount:
             self.values[cause] = self.values.get(cause, 0) + amount
 
+    def items(self) -> list[tuple[str, int]]:
+        """Causes and their counts; a copy, which another thread may outgrow."""
+        return list(self.values.items())
+
     def __getitem__(self, cause: str) -> int:
         return self.values.get(cause, 0)

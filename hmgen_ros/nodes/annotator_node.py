@@ -124,7 +124,7 @@ class AnnotatorNode(HmgenNode):
 
     def details(self) -> dict[str, object]:
         """Ticks that could not be drawn whole."""
-        return dict(self._collector.counts.values)
+        return dict(self._collector.counts.items())
 
 
 def main(args: list[str] | None = None) -> None:

@@ -195,7 +195,7 @@ class HmgenNode(LifecycleNode):
             texts: what to say of a cause; others are named as they are.
             quiet: causes that are counted without a warning.
         """
-        for cause, total in counts.values.items():
+        for cause, total in counts.items():
             grown = total - self._reported.get((id(counts), cause), 0)
             if grown <= 0:
                 continue
@@ -214,7 +214,7 @@ class HmgenNode(LifecycleNode):
         elapsed = max(now - self._last_diagnosis[0], 1e-9)
         rate = (sent - self._last_diagnosis[1]) / elapsed
         self._last_diagnosis = (now, sent)
-        recent = any(now - at < WARNING_PERIOD_S for at in self._warned.values())
+        recent = any(now - at < WARNING_PERIOD_S for at in list(self._warned.values()))
         status = DiagnosticStatus(
             level=DiagnosticStatus.WARN if recent else DiagnosticStatus.OK,
             name=self.get_fully_qualified_name(),
@@ -226,7 +226,7 @@ class HmgenNode(LifecycleNode):
             values["latency_p50_ms"] = f"{self.latency_ms.percentile(50):.1f}"
             values["latency_p99_ms"] = f"{self.latency_ms.percentile(99):.1f}"
         values |= self.details()
-        values |= {f"count/{cause}": total for cause, total in sorted(self.counts.values.items())}
+        values |= {f"count/{cause}": total for cause, total in sorted(self.counts.items())}
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()

@@ -192,7 +192,7 @@ class Pipeline:
         """What was dropped, repaired or noticed, over all nodes."""
         total: dict[str, int] = {}
         for node in self.nodes:
-            for cause, amount in node.counts.values.items():
+            for cause, amount in node.counts.items():
                 total[cause] = total.get(cause, 0) + amount
         return total
 
