@@ -157,7 +157,7 @@ class MediaNode(HmgenNode):
             if isinstance(item, Frame):
                 self._send_frame(item)
                 self.warn_of_new(source.counts, {})
-            else:
+            elif self.param("sound"):
                 sound.append(item)
             if isinstance(item, Frame) or not source.has_video:
                 for chunk in sound:

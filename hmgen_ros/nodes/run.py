@@ -23,6 +23,7 @@ from hmgen_ros.nodes.media_node import source_path
 from hmgen_ros.nodes.process import ended_by_signals, prepare_process
 from hmgen_ros.nodes.single_process import Overrides, Pipeline, Spinner
 from hmgen_ros.streams.media import open_media
+from hmgen_ros.streams.microphone import MicrophoneError, list_devices
 from hmgen_ros.viewing.collector import TickView
 from hmgen_ros.viewing.terminal import RunStatus, render
 
@@ -46,8 +47,10 @@ def _overrides(options: RunOptions, live: bool) -> Overrides:
         overrides["head_motion_node"] = {"seed": seed}
     if options.record is not None:
         overrides["recorder_node"] = {"output": str(options.record)}
-    if options.microphone not in (None, "default"):
-        overrides["microphone_node"] = {"device": options.microphone}
+    if options.microphone is not None:
+        media["sound"] = False
+        device = "" if options.microphone == "default" else options.microphone
+        overrides["microphone_node"] = {"device": device}
     return overrides
 
 
@@ -96,14 +99,16 @@ class Run:
         options = self._options
         rclpy.init(args=_ros_arguments(options), signal_handler_options=SignalHandlerOptions.NO)
         try:
-            with_microphone = options.microphone is not None or self._live_source
             overrides = _overrides(options, self._live_source)
-            pipeline = Pipeline(overrides, True, with_microphone, options.record is not None, options.fast)
+            pipeline = Pipeline(
+                overrides, True, self._wants_microphone(), options.record is not None, options.fast
+            )
             assert pipeline.media is not None
             pipeline.media.on_end = self._ended.set
             pipeline.perception.people.listeners.append(lambda scene: self._observe(scene.stamp_ns))
             with ended_by_signals(self._ended), Spinner(pipeline.nodes):
                 if not pipeline.bring_up():
+                    pipeline.shut_down()
                     raise StartError("a node could not start; its log line above says why")
                 self._started = time.monotonic()
                 self._watch(pipeline)
@@ -114,6 +119,16 @@ class Run:
             return figures
         finally:
             rclpy.try_shutdown()
+
+    def _wants_microphone(self) -> bool:
+        """Whether to listen: if asked to, or beside a camera if there is anything to listen with."""
+        if self._options.microphone is not None or not self._live_source:
+            return self._options.microphone is not None
+        try:
+            return bool(list_devices())
+        except MicrophoneError as error:
+            self._console.print(f"[yellow]without sound: {error}[/yellow]")
+            return False
 
     def _observe(self, stamp_ns: int) -> None:
         if self._first_stamp is None:

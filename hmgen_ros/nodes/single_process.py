@@ -132,9 +132,10 @@ class Pipeline:
         self.head_motion.motion.listeners.append(lambda value: take(value[0]))
 
     def _wire_recorder(self, recorder: RecorderNode, media: MediaNode) -> None:
+        sound = self.microphone.sound if self.microphone is not None else media.sound
         for output in (
             media.compressed,
-            media.sound,
+            sound,
             self.perception.people,
             self.interaction.actions,
             self.interaction.interaction,
@@ -143,8 +144,7 @@ class Pipeline:
         ):
             recorder.attach(output)
         self.annotator.annotated.listeners.append(recorder.add)
-        source = self.microphone.sound if self.microphone is not None else media.sound
-        source.listeners.append(recorder.add)
+        sound.listeners.append(recorder.add)
 
     def _hand_over(self, frame: Frame) -> None:
         self._handed_over[frame.stamp_ns] = time.monotonic_ns()
