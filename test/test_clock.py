@@ -86,6 +86,32 @@ def test_a_straggler_behind_a_surplus_frame_is_out_of_order():
     assert clock.counts.values == {"surplus": 1, "out_of_order": 1}
 
 
+def test_one_image_from_the_future_costs_two_more_not_a_second():
+    clock = TickClock()
+    good = stamps_of(25, 2)
+    run(good[:10], clock)
+    assert clock.accept(good[9] + 900 * MS, now_ns=good[9]).reset  # within the tolerance for two clocks
+    ticks = [clock.accept(stamp, now_ns=stamp) for stamp in good[10:40]]
+    assert ticks[:3] == [None, None, Tick(0, 0, True)]
+    assert ticks[3:] == [Tick(i, 0, False) for i in range(1, 28)]
+    assert clock.counts.values == {"reset_gap": 1, "out_of_order": 2, "restamped": 1}
+
+
+def test_overtaken_frames_do_not_restart_the_clock():
+    clock = TickClock()
+    good = stamps_of(25, 2)
+    run(good[:10], clock)
+    # Two in order, then one older than both, and repeats: never three that go on in time.
+    for late in (good[2], good[3], good[3], good[3], good[1], good[1], good[2], good[2]):
+        assert clock.accept(late) is None
+    assert clock.accept(good[10]) == Tick(10, 0, False)
+    # An image in order in between starts the count anew.
+    for i in range(11, 20):
+        assert clock.accept(good[i]) == Tick(i, 0, False)
+        assert clock.accept(good[i - 3]) is None
+    assert "restamped" not in clock.counts.values
+
+
 def test_a_bag_loop_restarts_the_clock():
     clock = TickClock()
     loop = stamps_of(25, 4)

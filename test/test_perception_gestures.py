@@ -52,6 +52,26 @@ def test_shakes_are_found(hz, degrees, seed):
     assert probabilities(yaw=oscillation(hz, degrees, cycles=3), seed=seed).max() > 0.5
 
 
+@pytest.mark.parametrize("fps", [20, 15, 12.5])
+def test_slow_cameras_see_nods_and_shakes_and_no_others(fps):
+    def highest(seed, **angles):
+        (tracks,) = angles.values()
+        ticks = np.unique(np.round(np.arange(0, len(tracks) - 1, TICK_HZ / fps)).astype(int))
+        noise = np.random.default_rng(seed).normal(0, NOISE, len(ticks))
+        head, best = HeadGesture(), 0.0
+        for angle, elapsed in zip(np.radians(tracks)[ticks] + noise, np.diff(ticks, prepend=-1), strict=True):
+            pose = HeadPose(float(angle), 0.0, 0.0) if "yaw" in angles else HeadPose(0.0, float(angle), 0.0)
+            best = max(best, head.update(pose, int(elapsed)))
+        return best
+
+    for seed, hz in enumerate(np.linspace(1.3, 3.5, 12)):
+        assert highest(seed, pitch=oscillation(hz, 6, cycles=2)) > 0.5
+        assert highest(seed, yaw=oscillation(hz, 6, cycles=3)) > 0.5
+    for seed, ticks in enumerate((3, 6, 10, 20, 50)):
+        assert highest(seed, pitch=step(40, ticks)) < 0.5
+        assert highest(seed, yaw=step(40, ticks)) < 0.5
+
+
 @pytest.mark.parametrize("ticks", [3, 10, 50, 200])
 @pytest.mark.parametrize("axis", ["pitch", "yaw"])
 def test_a_turn_in_one_direction_is_no_gesture(axis, ticks):

@@ -55,6 +55,33 @@ def test_hidden_face_and_gap_keep_the_energy_without_counting_the_jump():
     assert lips.update(mouth(0.0), 0.0, elapsed=4) == before
 
 
+@pytest.mark.parametrize("skipped", [(1,), (1, 2, 2), (2,), (2, 3)], ids=str)
+def test_slow_cameras_see_lips_move_and_rest(skipped):
+    """25, 15, 12.5 and 10 images a second of a mouth that rests, talks and rests."""
+    lips, openings = LipMotion(), np.concatenate([np.full(50, 0.03), talk(100), np.full(50, 0.03)])
+    ticks = np.cumsum([0, *skipped * (196 // sum(skipped))])
+    odds = {}
+    for tick, elapsed in zip(ticks, np.diff(ticks, prepend=-1), strict=True):
+        odds[tick] = lip_log_odds(lips.update(mouth(openings[tick]), 0.0, int(elapsed)))
+    assert max(o for tick, o in odds.items() if 0 < tick < 50) < -2
+    assert min(o for tick, o in odds.items() if 56 < tick < 150) > 1
+    assert max(o for tick, o in odds.items() if tick > 185) < -2
+
+
+def test_energy_across_short_gaps_is_that_of_single_ticks():
+    """Lips that move as those in the recording: further across a gap, but less than in proportion."""
+    rng = np.random.default_rng(0)
+    openings = np.zeros(4000)
+    for i in range(1, 4000):
+        openings[i] = 0.9 * openings[i - 1] + rng.normal(0, 0.01)
+    means = []
+    for gap in (1, 2, 3):
+        lips = LipMotion()
+        seen = [lips.update(mouth(o), 0.0, gap) for o in openings[::gap]]
+        means.append(np.sqrt(np.nanmean(np.square(seen))))
+    np.testing.assert_allclose(means, means[0], rtol=0.25)
+
+
 def test_nothing_seen_is_even_odds():
     assert math.isnan(LipMotion().update(mouth(0.1), 0.0))
     assert lip_log_odds(float("nan")) == 0.0

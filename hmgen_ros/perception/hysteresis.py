@@ -45,7 +45,7 @@ class Latch:
         c = self._config
         self._duration += elapsed
         changing = probability < c.off if self.active else probability >= c.on
-        self._towards_change = self._towards_change + 1 if changing else 0
+        self._towards_change = self._towards_change + elapsed if changing else 0
         wanted = c.off_ticks if self.active else c.on_ticks
         if self._towards_change >= wanted and (not self.active or self._duration >= c.min_ticks):
             self.active = not self.active

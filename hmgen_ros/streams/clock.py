@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from hmgen_ros.types import TICK_NS, Counts
 
 NS_PER_S = 1_000_000_000
+#: So many frames in a row, older than the newest but in order, show that the newest was a stray: frames
+#: that were merely overtaken on their way come alone or two together.
+RESTAMP_FRAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +49,17 @@ class TickClock:
     """Maps frame stamps onto one grid of ticks.
 
     The grid restarts at index 0, anchored at the accepted frame, with ``reset=True``: at the first frame,
-    after a jump back of more than ``max_backward_s`` and after a gap of more than ``max_hold_ticks``.
+    after a jump back of more than ``max_backward_s``, after a gap of more than ``max_hold_ticks``, and at
+    the third frame in a row that is older than the newest but later than the one before it: the newest
+    was a stray then, stamped ahead of its time.
     Between resets the index strictly increases and ``index == last index + 1 + missed``.
 
     Attributes:
         counts: frames dropped, by cause: ``duplicate`` (same stamp as the last), ``out_of_order`` (older
             than the last by at most ``max_backward_s``), ``surplus`` (camera faster than the clock),
             ``unstamped`` (zero or negative stamp), ``future``. Noticed: ``late`` (accepted although
-            older than ``max_late_s``), ``missed`` (empty ticks), ``reset_backward``, ``reset_gap``.
+            older than ``max_late_s``), ``missed`` (empty ticks), ``reset_backward``, ``reset_gap``,
+            ``restamped`` (the grid was taken back from a stray).
     """
 
     def __init__(
@@ -72,8 +78,8 @@ class TickClock:
             period_ns: length of a tick, > 0.
             max_hold_ticks: most empty ticks that may be held; more void the history. At least 0.
             tolerance: how far a stamp may be from its slot, in periods, in [0.5, 1).
-            max_backward_s: frames older than the last by up to this are stragglers and dropped;
-                older ones mean that time jumped back (a bag that loops).
+            max_backward_s: frames older than the last by up to this are stragglers and dropped, up to
+                two in a row; older ones mean that time jumped back (a bag that loops).
             max_future_s: frames this far ahead of now are dropped.
             max_late_s: frames this far behind now are counted as late, and used all the same.
 
@@ -95,6 +101,8 @@ class TickClock:
         self._origin = 0  # stamp of slot 0
         self._index = -1  # last filled slot, -1 before the first frame
         self._newest = 0  # stamp of the last frame in order, surplus ones included
+        self._behind = 0  # frames in a row older than the newest, in order among themselves
+        self._last_behind = 0  # stamp of the last of them
 
     def accept(self, stamp_ns: int, now_ns: int | None = None) -> Tick | None:
         """Offer a frame to the clock.
@@ -108,6 +116,8 @@ class TickClock:
             The tick this frame fills, or None where the frame is to be dropped (see ``counts``).
         """
         cause = self._rejection(stamp_ns, now_ns)
+        if cause == "out_of_order" and self._overturns_newest(stamp_ns):
+            return self._restart(stamp_ns, "restamped")
         if cause:
             self.counts.add(cause)
             return None
@@ -118,6 +128,7 @@ class TickClock:
         if stamp_ns < self._newest:
             return self._restart(stamp_ns, "reset_backward")
         self._newest = stamp_ns
+        self._behind = 0
         return self._advance(stamp_ns)
 
     def reset(self) -> None:
@@ -136,6 +147,14 @@ class TickClock:
             return "duplicate"
         return "out_of_order" if self._newest - stamp_ns <= self._max_backward else ""
 
+    def _overturns_newest(self, stamp_ns: int) -> bool:
+        """Whether this straggler and those just before it show that the newest frame was a stray."""
+        if self._behind and stamp_ns == self._last_behind:
+            return False  # a repeated frame proves nothing
+        self._behind = self._behind + 1 if self._behind and stamp_ns > self._last_behind else 1
+        self._last_behind = stamp_ns
+        return self._behind >= RESTAMP_FRAMES
+
     def _advance(self, stamp_ns: int) -> Tick | None:
         expected = self._index + 1
         offset = stamp_ns - self._origin - expected * self._period
@@ -153,5 +172,5 @@ class TickClock:
         if cause:
             self.counts.add(cause)
         self._origin = self._newest = stamp_ns
-        self._index = 0
+        self._index = self._behind = 0
         return Tick(0, 0, reset=True)

@@ -29,17 +29,21 @@ class TickView:
 class TickCollector:
     """Collects parts by stamp and hands out each tick once.
 
-    That is when it is complete, or, with what there is, when ``patience`` newer images have come.
+    That is when it is complete, or, with what there is, when ``patience`` newer images have come. Images
+    that perception passed by, because the camera is faster than the clock, are left out: their time is
+    up and a newer one has its scene. Without any newer scene perception is missing, and they are handed
+    out as they are.
 
     Attributes:
-        counts: ``view_incomplete`` (handed out with parts missing) and ``view_without_image``
-            (parts whose image never came).
+        counts: ``view_incomplete`` (handed out with parts missing), ``view_without_scene`` (images that
+            perception passed by) and ``view_without_image`` (parts whose image never came).
     """
 
     def __init__(self, patience: int = 3, capacity: int = 10) -> None:
         self._patience, self._capacity = patience, capacity
         self._ticks: OrderedDict[int, TickView] = OrderedDict()
         self._done_until = -1
+        self._newest_scene = -1
         self.counts = Counts()
 
     def add(
@@ -50,10 +54,15 @@ class TickCollector:
         if isinstance(part, Frame) and stamp_ns < newest - 1_000_000_000:
             # The source went back in time: nothing older will be completed any more.
             self._ticks.clear()
-            self._done_until = -1
+            self._done_until = self._newest_scene = -1
+        if isinstance(part, Scene) and part.reset and stamp_ns <= self._done_until:
+            # So did perception, by less: after a stray image, stamped too late, the rest looked old.
+            self._done_until = self._newest_scene = stamp_ns - 1
         if stamp_ns <= self._done_until:
             return []
         self._store(self._ticks.setdefault(stamp_ns, TickView()), part)
+        if isinstance(part, Scene):
+            self._newest_scene = max(self._newest_scene, stamp_ns)
         return self._take_ready(stamp_ns)
 
     @staticmethod
@@ -83,6 +92,9 @@ class TickCollector:
             view = self._ticks.pop(stamp)
             if view.frame is None:
                 self.counts.add("view_without_image")
+                continue
+            if view.scene is None and stamp < self._newest_scene:
+                self.counts.add("view_without_scene")
                 continue
             if not view.complete():
                 self.counts.add("view_incomplete")
