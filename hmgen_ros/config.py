@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
+
+_NAMESPACE = re.compile(r"/?([A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*)?/?")
 
 
 class OptionError(ValueError):
@@ -24,8 +29,8 @@ class RunOptions:
         duration: stop after so many seconds of the source.
         microphone: microphone to listen to: a name, part of it or an index; "default" takes the
             system's. A webcam uses the default one, a file its own sound.
-        seed: makes person ids and sampled futures the same in every run; a file has 0 by default, a
-            live source draws anew.
+        seed: makes person ids and sampled futures the same in every run; without it a file has 0, unless
+            a params-file says otherwise, and a live source draws anew.
         params_file: ROS parameter file (YAML) for the nodes.
         namespace: namespace of all nodes and relative topics, e.g. "/robot1".
     """
@@ -50,7 +55,21 @@ class RunOptions:
         """
         if self.duration is not None and not self.duration > 0:
             raise OptionError(f"duration is {self.duration} s; it must be more than 0")
-        if self.params_file is not None and not self.params_file.is_file():
-            raise OptionError(f"no parameter file {self.params_file}")
+        if self.seed is not None and self.seed < 0:
+            raise OptionError(f"seed is {self.seed}; it must be 0 or more")
+        if self.params_file is not None:
+            _check_parameter_file(self.params_file)
+        if self.namespace is not None and not _NAMESPACE.fullmatch(self.namespace):
+            raise OptionError(f"namespace {self.namespace!r} is no ROS name; use letters, digits, _ and /")
         if self.json is not None and not self.json.absolute().parent.is_dir():
             raise OptionError(f"no folder {self.json.absolute().parent} to write {self.json.name} to")
+
+
+def _check_parameter_file(path: Path) -> None:
+    """Raise OptionError where ``path`` is no YAML file; what is in it ROS will check."""
+    if not path.is_file():
+        raise OptionError(f"no parameter file {path}")
+    try:
+        yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise OptionError(f"parameter file {path} cannot be read: {' '.join(str(error).split())}") from error

@@ -63,7 +63,10 @@ class StageTimes:
 
     def add(self, name: str, milliseconds: float) -> None:
         """Add one measured run of ``name``."""
-        self._windows.setdefault(name, Window()).add(milliseconds)
+        window = self._windows.get(name)
+        if window is None:
+            window = self._windows[name] = Window()
+        window.add(milliseconds)
 
     def mean_ms(self) -> dict[str, float]:
         """Mean milliseconds a run of every stage, in the order in which stages first ran."""

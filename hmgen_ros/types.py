@@ -293,9 +293,12 @@ class HeadMotion:
     period_s: float = 1.0 / TICK_HZ
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Counts:
-    """Named counters of what was dropped, repaired or noticed; merged into diagnostics."""
+    """Named counters of what was dropped, repaired or noticed; merged into diagnostics.
+
+    Compared and hashed by identity, so that who merges them can remember what it has taken over.
+    """
 
     values: dict[str, int] = field(default_factory=dict)
 

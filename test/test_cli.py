@@ -39,12 +39,31 @@ def test_help_lists_the_commands_and_every_command_has_examples() -> None:
         (("run", "--duration", "-1"), "duration"),
         (("run", "--json", "/nowhere/out.json"), "/nowhere"),
         (("run", "--params-file", "/nowhere/p.yaml"), "/nowhere/p.yaml"),
+        (("run", "--seed", "-4"), "seed"),
+        (("run", "--headless", "--namespace", "bad name!"), "bad name"),
     ],
 )
 def test_errors_are_one_line_and_exit_with_2(arguments: tuple[str, ...], text: str) -> None:
     done = hmgen(*arguments)
     assert done.returncode == 2
     assert text in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("perception_node:\n  ros__parameters:\n    max_people: many\n", "max_people"),
+        ("perception_node:\n  ros__parameters:\n    max_people: 1000\n", "max_people"),
+        ("perception_node: [\n", "params.yaml"),
+    ],
+)
+def test_bad_parameter_files_are_one_line(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    done = hmgen("run", "--headless", "--params-file", str(path))
+    assert done.returncode == 2
+    assert named in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 

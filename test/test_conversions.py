@@ -1,5 +1,7 @@
 """Messages to types and back, and every defect of an image named."""
 
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -107,6 +109,66 @@ def test_nan_landmarks_make_a_person_unknown() -> None:
     assert [error.cause for error in bad] == ["nan_landmarks"]
     assert back.people[0].face is None
     assert back.people[0].actions == UNKNOWN_MASK
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "cause"),
+    [
+        ("origin", np.array([np.nan, 1], np.float32), "nan_landmarks"),
+        ("normalized", np.full(136, np.inf, np.float32), "nan_landmarks"),
+        ("visibility", np.full(68, np.nan, np.float32), "nan_landmarks"),
+        ("scale", 1e-30, "face_scale"),
+        ("scale", float("nan"), "face_scale"),
+    ],
+)
+def test_every_defect_of_a_face_is_named(field: str, value: object, cause: str) -> None:
+    scene = Scene(1, 0, (Person("a", face(), 0.5, 2, np.zeros(NUM_ACTIONS, np.float32)),), 0.0, (640, 480))
+    message = people_message(scene)
+    setattr(message.people[0].face, field, value)
+    back, bad = scene_from_people(message)
+    assert [error.cause for error in bad] == [cause]
+    assert (back.people[0].face, back.people[0].actions) == (None, UNKNOWN_MASK)
+
+
+def test_a_pose_that_is_not_finite_is_no_pose() -> None:
+    scene = Scene(1, 0, (Person("a", face(), 0.5, 2, np.zeros(NUM_ACTIONS, np.float32)),), 0.0, (640, 480))
+    message = people_message(scene)
+    message.people[0].face.yaw = float("nan")
+    back, bad = scene_from_people(message)
+    assert not bad
+    assert back.people[0].face is not None
+    assert back.people[0].face.pose is None
+
+
+def test_people_without_an_id_of_their_own_are_left_out() -> None:
+    nobody = np.zeros(NUM_ACTIONS, np.float32)
+    everyone = tuple(Person(name, None, 0.0, 0, nobody) for name in ("a", "", "b", "a"))
+    back, bad = scene_from_people(people_message(Scene(1, 0, everyone, 0.0, (640, 480))))
+    assert [person.person_id for person in back.people] == ["a", "b"]
+    assert [error.cause for error in bad] == ["person_id", "person_id"]
+
+
+def test_predictions_that_are_not_ours_are_named() -> None:
+    for message in (
+        PredictedAction(current_action=77),
+        PredictedAction(label="levitating", seconds_until_start=1.0),
+    ):
+        with pytest.raises(BadMessage, match="unknown"):
+            outlook_from_message(message)
+    with pytest.raises(BadMessage, match="25 steps"):
+        motion_from_message(HeadMotion(steps=25))
+
+
+def test_a_picture_larger_than_any_is_named() -> None:
+    _, data = cv2.imencode(".png", SCENE)
+    header = bytearray(data.tobytes())
+    header[16:24] = (60_000).to_bytes(4, "big") * 2
+    header[29:33] = zlib.crc32(bytes(header[12:29])).to_bytes(4, "big")
+    message = CompressedImage(format="png")
+    message.data.frombytes(bytes(header))
+    with pytest.raises(BadMessage) as caught:
+        frame_from_compressed(message)
+    assert caught.value.cause == "image_truncated"
 
 
 @given(st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=700))

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
@@ -70,7 +71,7 @@ class HmgenNode(LifecycleNode):
         self.active = False
         self._inputs: list[Subscription[Any]] = []
         self._warned: dict[str, float] = {}
-        self._reported: dict[tuple[int, str], int] = {}
+        self._reported: WeakKeyDictionary[Counts, dict[str, int]] = WeakKeyDictionary()
         self._last_diagnosis = (time.monotonic(), 0)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady time: diagnostics go on when simulated time stands still.
@@ -156,6 +157,7 @@ class HmgenNode(LifecycleNode):
         enabled = super().on_activate(state)
         result = self._transition(self.start, state)
         if result is not OK:
+            self._transition(self.stop, state)
             super().on_deactivate(state)
         return result if enabled is OK else enabled
 
@@ -195,11 +197,12 @@ class HmgenNode(LifecycleNode):
             texts: what to say of a cause; others are named as they are.
             quiet: causes that are counted without a warning.
         """
+        reported = self._reported.setdefault(counts, {})
         for cause, total in counts.items():
-            grown = total - self._reported.get((id(counts), cause), 0)
+            grown = total - reported.get(cause, 0)
             if grown <= 0:
                 continue
-            self._reported[id(counts), cause] = total
+            reported[cause] = total
             if cause in quiet:
                 self.counts.add(cause, grown)
             else:

@@ -15,6 +15,7 @@ from std_msgs.msg import Header
 from hmgen_ros.msg import AudioFrame, FaceLandmarks, People
 from hmgen_ros.msg import Person as PersonMessage
 from hmgen_ros.nodes.image_conversion import BadMessage, stamp_message, stamp_ns
+from hmgen_ros.perception.normalisation import MIN_SCALE_PX
 from hmgen_ros.types import (
     NUM_LANDMARKS,
     UNKNOWN_MASK,
@@ -100,27 +101,43 @@ def people_message(scene: Scene) -> People:
 
 
 def _face(message: FaceLandmarks) -> Face:
-    landmarks_px = np.asarray(message.pixels, np.float32).reshape(NUM_LANDMARKS, 2)
-    if not (np.isfinite(landmarks_px).all() and np.isfinite(message.scale) and message.scale > 0):
-        raise BadMessage("nan_landmarks", "face landmarks are not finite, or the face scale is not positive")
+    arrays = [
+        np.asarray(values, np.float32)
+        for values in (message.pixels, message.normalized, message.origin, message.visibility)
+    ]
+    if not all(np.isfinite(values).all() for values in arrays):
+        raise BadMessage("nan_landmarks", "face landmarks are not finite")
+    if not MIN_SCALE_PX <= message.scale < np.inf:
+        raise BadMessage(
+            "face_scale", f"the face scale is {message.scale}, not at least {MIN_SCALE_PX} pixels"
+        )
+    pixels, normalized, origin, visibility = arrays
+    pose = HeadPose(message.yaw, message.pitch, message.roll)
     roi = message.roi
     corners = [roi.x_offset, roi.y_offset, roi.x_offset + roi.width, roi.y_offset + roi.height]
     return Face(
         box=np.array(corners, np.float32),
         score=message.score,
-        landmarks_px=landmarks_px,
-        landmarks=np.asarray(message.normalized, np.float32).reshape(NUM_LANDMARKS, 2),
-        origin_px=np.asarray(message.origin, np.float32),
+        landmarks_px=pixels.reshape(NUM_LANDMARKS, 2),
+        landmarks=normalized.reshape(NUM_LANDMARKS, 2),
+        origin_px=origin,
         scale_px=message.scale,
-        visibility=np.asarray(message.visibility, np.float32),
-        pose=HeadPose(message.yaw, message.pitch, message.roll) if message.pose_valid else None,
+        visibility=visibility,
+        pose=pose if message.pose_valid and np.isfinite([pose.yaw, pose.pitch, pose.roll]).all() else None,
     )
 
 
 def scene_from_people(message: People) -> tuple[Scene, list[BadMessage]]:
-    """The scene, and what was wrong with single faces; such a person stays, unseen and unknown."""
-    people, bad = [], []
+    """The scene, and what was wrong with single people.
+
+    A person with a bad face stays, unseen and unknown; one without an id of their own is left out.
+    """
+    people: dict[str, Person] = {}
+    bad: list[BadMessage] = []
     for one in message.people:
+        if not one.id or one.id in people:
+            bad.append(BadMessage("person_id", f"a person's id {one.id!r} is empty or not the only one"))
+            continue
         face, mask = None, int(one.active_actions)
         if one.face_visible:
             try:
@@ -129,12 +146,12 @@ def scene_from_people(message: People) -> tuple[Scene, list[BadMessage]]:
                 bad.append(error)
                 mask = UNKNOWN_MASK
         probabilities = np.asarray(one.action_probabilities, np.float32)
-        people.append(Person(one.id, face, one.voice_activity, mask, probabilities, one.age_ticks))
+        people[one.id] = Person(one.id, face, one.voice_activity, mask, probabilities, one.age_ticks)
     return (
         Scene(
             stamp_ns=stamp_ns(message.header.stamp),
             tick=message.tick,
-            people=tuple(people),
+            people=tuple(people.values()),
             voice_activity=message.voice_activity,
             image_size=(message.image_width, message.image_height),
             frame_id=message.header.frame_id,

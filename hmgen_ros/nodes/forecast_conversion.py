@@ -9,7 +9,7 @@ import numpy as np
 from hmgen_ros.msg import HeadMotion as HeadMotionMessage
 from hmgen_ros.msg import NextSpeaker, PredictedAction, PredictedInteraction
 from hmgen_ros.nodes.conversions import header, main_action
-from hmgen_ros.nodes.image_conversion import stamp_ns
+from hmgen_ros.nodes.image_conversion import BadMessage, stamp_ns
 from hmgen_ros.types import (
     NUM_LANDMARKS,
     Action,
@@ -94,13 +94,28 @@ def motion_message(motion: HeadMotion, frame_id: str) -> HeadMotionMessage:
 
 
 def mask_from_label(label: str) -> int:
-    """The bit mask that :func:`hmgen_ros.types.mask_label` named; raises KeyError for another text."""
-    return action_mask(*(Action[name.upper()] for name in label.split("+")))
+    """The bit mask that :func:`hmgen_ros.types.mask_label` named.
+
+    Raises:
+        BadMessage: ``bad_prediction``, for another text.
+    """
+    try:
+        return action_mask(*(Action[name.upper()] for name in label.split("+")))
+    except KeyError as error:
+        raise BadMessage("bad_prediction", f"a prediction has the unknown label {label!r}") from error
 
 
 def outlook_from_message(message: PredictedAction) -> ActionOutlook:
-    """One person's forecast; of the current state only the main action is known."""
-    current = action_mask(Action(message.current_action))
+    """One person's forecast; of the current state only the main action is known.
+
+    Raises:
+        BadMessage: ``bad_prediction``, for actions that are none of ours.
+    """
+    try:
+        current = action_mask(Action(message.current_action))
+    except ValueError as error:
+        text = f"a prediction has the unknown action code {message.current_action}"
+        raise BadMessage("bad_prediction", text) from error
     changes = message.seconds_until_start > 0
     return ActionOutlook(
         stamp_ns=stamp_ns(message.header.stamp),
@@ -131,17 +146,22 @@ def speaker_from_message(message: NextSpeaker) -> SpeakerOutlook:
 
 
 def motion_from_message(message: HeadMotionMessage) -> HeadMotion:
-    """One head's trajectory."""
+    """One head's trajectory.
+
+    Raises:
+        BadMessage: ``bad_prediction``, for arrays that do not fit the steps.
+    """
     steps = int(message.steps)
+    axes = (message.yaw, message.pitch, message.roll)
+    if len(message.landmarks) != steps * NUM_LANDMARKS * 2 or any(len(axis) != steps for axis in axes):
+        raise BadMessage("bad_prediction", f"head motion has arrays that do not fit its {steps} steps")
     return HeadMotion(
         stamp_ns=stamp_ns(message.header.stamp),
         person_id=message.person_id,
         landmarks_px=np.asarray(message.landmarks, np.float32).reshape(steps, NUM_LANDMARKS, 2),
         origin_px=np.asarray(message.origin, np.float32),
         scale_px=message.scale,
-        pose=np.stack(
-            [np.asarray(axis, np.float32) for axis in (message.yaw, message.pitch, message.roll)], axis=1
-        ),
+        pose=np.stack([np.asarray(axis, np.float32) for axis in axes], axis=1),
         valid=message.valid,
         period_s=message.period,
     )

@@ -13,19 +13,16 @@ from rclpy.parameter import Parameter
 
 from hmgen_ros.generators.head_forecaster import HeadForecaster
 from hmgen_ros.msg import HeadMotion as HeadMotionMessage
-from hmgen_ros.msg import People
-from hmgen_ros.nodes.base import HmgenNode, SetupError
-from hmgen_ros.nodes.conversions import scene_from_people
 from hmgen_ros.nodes.forecast_conversion import motion_message
 from hmgen_ros.nodes.outputs import Output
+from hmgen_ros.nodes.predictor_node import PredictorNode
 from hmgen_ros.nodes.process import run_node
 from hmgen_ros.nodes.qos import PREDICTIONS
 from hmgen_ros.perception.head_pose import solve_head_pose
-from hmgen_ros.timing import StageTimes
 from hmgen_ros.types import HeadMotion, Scene
 
 
-class HeadMotionNode(HmgenNode):
+class HeadMotionNode(PredictorNode[HeadForecaster]):
     """Wraps :class:`hmgen_ros.generators.head_forecaster.HeadForecaster`."""
 
     def __init__(self, local: bool = False, overrides: list[Parameter[Any]] | None = None) -> None:
@@ -34,54 +31,24 @@ class HeadMotionNode(HmgenNode):
         self.motion: Output[tuple[HeadMotion, str]] = self.add_output(
             Output(self, HeadMotionMessage, "head_motion", PREDICTIONS, lambda v: motion_message(*v))
         )
-        self.times = StageTimes()
-        self._forecaster: HeadForecaster | None = None
 
-    def setup(self) -> None:
-        """Load and warm the predictor."""
-        try:
-            self._forecaster = HeadForecaster.load(
-                self.param("model"),
-                solve_head_pose,
-                device=self.param("device"),
-                horizon_s=self.param("horizon_s"),
-                seed=self.param("seed"),
-            )
-            self._forecaster.warm_up()
-        except (ValueError, RuntimeError, OSError) as error:
-            raise SetupError(f"the head-motion predictor cannot start: {error}") from error
+    def load(self) -> HeadForecaster:
+        """The forecaster of the parameters."""
+        return HeadForecaster.load(
+            self.param("model"),
+            solve_head_pose,
+            device=self.param("device"),
+            horizon_s=self.param("horizon_s"),
+            seed=self.param("seed"),
+        )
 
-    def teardown(self) -> None:
-        """Drop the predictor."""
-        self._forecaster = None
-
-    def start(self) -> None:
-        """Subscribe to the people."""
-        super().start()
-        if not self.local:
-            self.subscribe(People, "people", PREDICTIONS, self._on_people)
-
-    def _on_people(self, message: People) -> None:
-        scene, bad = scene_from_people(message)
-        for error in bad:
-            self.warn(error.cause, f"a person's face was ignored: {error}")
-        self.predict(scene)
-
-    def predict(self, scene: Scene) -> None:
-        """Forecast every head from one more tick and publish."""
-        if self._forecaster is None:
-            return
+    def forecast(self, forecaster: HeadForecaster, scene: Scene) -> None:
+        """Forecast every head and publish it."""
         with self.times.stage("head_motion"):
-            motions = self._forecaster.observe(scene)
+            motions = forecaster.observe(scene)
         with self.times.stage("publish_head_motion"):
             for motion in motions:
                 self.motion.send((motion, scene.frame_id))
-        self.observe_latency(scene.stamp_ns)
-
-    def details(self) -> dict[str, object]:
-        """Which model runs where, and its time."""
-        named = {f"stage/{name}_ms": f"{ms:.2f}" for name, ms in self.times.mean_ms().items()}
-        return {"model": self.param("model"), "device": self.param("device"), **named}
 
 
 def main(args: list[str] | None = None) -> None:

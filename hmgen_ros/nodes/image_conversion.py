@@ -108,7 +108,11 @@ def frame_from_compressed(message: CompressedImage) -> Frame:
         BadMessage: ``image_truncated``, when it cannot be decoded.
     """
     data = np.frombuffer(message.data, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error:
+        # A header that promises more pixels than OpenCV accepts.
+        image = None
     if image is None:
         raise BadMessage(
             "image_truncated", f"compressed image ({message.format!r}, {data.size} bytes) cannot be decoded"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
@@ -83,7 +84,6 @@ class MediaNode(HmgenNode):
     def start(self) -> None:
         """Open the source and play."""
         super().start()
-        self._stopping.clear()
         if self.param("pace") == "consumed" and not self.local:
             self.subscribe(People, "people", PREDICTIONS, self._on_people)
         try:
@@ -91,7 +91,9 @@ class MediaNode(HmgenNode):
             self.source = self._open()
         except (MediaError, FileNotFoundError) as error:
             raise SetupError(f"cannot play: {error}") from error
-        self._player = threading.Thread(target=self._play, name="player", daemon=True)
+        # One for each player: a slow one must not take a new start for its own.
+        self._stopping = threading.Event()
+        self._player = threading.Thread(target=self._play, args=(self._stopping,), name="player", daemon=True)
         self._player.start()
 
     def _open(self) -> MediaSource:
@@ -111,39 +113,44 @@ class MediaNode(HmgenNode):
         super().stop()
         self._stopping.set()
         self._pacer.stop()
+        with self._answered:
+            self._answered.notify_all()
         if self.source is not None:
             self.source.close()
         player, self._player = self._player, None
         if player is not None and player is not threading.current_thread():
-            # Not under the lock: the player may be in a callback that waits for it.
             player.join(timeout=5.0)
 
-    def _play(self) -> None:
-        source = self.source
-        if source is None:
-            return
+    def _play(self, stopping: threading.Event) -> None:
         try:
-            if not self.local and self._wait_for_subscriber():
+            if not self.local and self._wait_for_subscriber(stopping) and not stopping.is_set():
                 # Time passed: stamps begin now.
-                source.close()
-                source = self.source = self._open()
-            self._play_through(source)
+                if self.source is not None:
+                    self.source.close()
+                self.source = self._open()
+            if self.source is not None:
+                self._play_through(self.source, stopping)
         except MediaError as error:
             self.warn("media_error", str(error))
-        if self.param("exit_at_end") and not self._stopping.is_set():
-            self.on_end()
+        except Exception:
+            self.warn("internal_error", f"a defect while playing:\n{traceback.format_exc()}")
+        finally:
+            if self.source is not None:
+                self.source.close()
+            if self.param("exit_at_end") and not stopping.is_set():
+                self.on_end()
 
-    def _wait_for_subscriber(self) -> bool:
+    def _wait_for_subscriber(self, stopping: threading.Event) -> bool:
         """Wait until somebody wants the images; whether that took any time."""
         until = time.monotonic() + self.param("wait_for_subscriber_s")
         waited = False
         while not self.frames.wanted() and not self.compressed.wanted() and time.monotonic() < until:
             waited = True
-            if self._stopping.wait(0.02):
+            if stopping.wait(0.02):
                 break
         return waited
 
-    def _play_through(self, source: MediaSource) -> None:
+    def _play_through(self, source: MediaSource, stopping: threading.Event) -> None:
         """Send everything, a frame before the sound that became ready since the frame before.
 
         An image is matched with sound a little older than itself (``audio_lag_ms``), so that what comes
@@ -151,7 +158,7 @@ class MediaNode(HmgenNode):
         """
         sound: list[AudioChunk] = []
         for item in self._paced(source):
-            if self._stopping.is_set():
+            if stopping.is_set():
                 return
             self.position_ns = ready_ns(item)
             if isinstance(item, Frame):

@@ -58,10 +58,6 @@ class Output(Generic[Value]):
         """Whether anybody receives what is published here, in this process or in another."""
         return bool(self.taps) or self._publisher.get_subscription_count() > 0
 
-    def has_remote_subscriber(self) -> bool:
-        """Whether a ROS subscription matches this topic."""
-        return bool(self._publisher.get_subscription_count() > 0)
-
     def send(self, value: Value) -> None:
         """Publish ``value``, then hand it to the listeners."""
         if not self._lazy or self.wanted():

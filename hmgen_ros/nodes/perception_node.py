@@ -35,6 +35,7 @@ _TEXTS = {
     "out_of_order": "images older than the last one are dropped",
     "late": "images arrive more than a second after their stamp",
     "missed": "the camera skipped ticks of the 25 Hz clock; the last values were held",
+    "restamped": "an image was stamped ahead of its time; history was dropped",
     "reset_backward": "time jumped back; history was dropped",
     "reset_gap": "no image for a while; history was dropped",
     "audio_reset_gap": "no sound for a while; its history was dropped",

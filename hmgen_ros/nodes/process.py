@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import cv2
 import rclpy
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
@@ -49,6 +49,15 @@ def settle() -> None:
     gc.freeze()
 
 
+#: What rclpy raises for wrong arguments, names, parameter files and parameters; RCLError is a RuntimeError.
+ROS_SETUP_ERRORS = (ParameterException, NameValidationException, RuntimeError)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split())
+
+
 @contextmanager
 def ended_by_signals(ended: threading.Event) -> Iterator[None]:
     """Ctrl-C and SIGTERM set ``ended``, so that nodes end in good order and recordings are complete."""
@@ -72,13 +81,13 @@ def run_process(serve: Callable[[threading.Event], int], args: list[str] | None 
         What ``serve`` returned; 2 when a parameter has a wrong type or value.
     """
     prepare_process()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     ended = threading.Event()
     try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         with ended_by_signals(ended):
             return serve(ended)
-    except ParameterException as error:
-        print(f"hmgen: {error}", file=sys.stderr)
+    except ROS_SETUP_ERRORS as error:
+        print(f"hmgen: {one_line(error)}", file=sys.stderr)
         return 2
     finally:
         rclpy.try_shutdown()

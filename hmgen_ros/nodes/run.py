@@ -20,7 +20,7 @@ from rich.table import Table
 
 from hmgen_ros.config import OptionError, RunOptions
 from hmgen_ros.nodes.media_node import source_path
-from hmgen_ros.nodes.process import ended_by_signals, prepare_process
+from hmgen_ros.nodes.process import ROS_SETUP_ERRORS, ended_by_signals, one_line, prepare_process
 from hmgen_ros.nodes.single_process import Overrides, Pipeline, Spinner
 from hmgen_ros.streams.media import open_media
 from hmgen_ros.streams.microphone import MicrophoneError, list_devices
@@ -59,7 +59,7 @@ def _ros_arguments(options: RunOptions) -> list[str]:
     if options.params_file is not None:
         arguments += ["--params-file", str(options.params_file)]
     if options.namespace:
-        arguments += ["-r", f"__ns:={options.namespace}"]
+        arguments += ["-r", f"__ns:=/{options.namespace.strip('/')}"]
     return arguments if len(arguments) > 1 else []
 
 
@@ -96,29 +96,35 @@ class Run:
         prepare_process()
         # One thread a model: the 25 Hz of a small network gain nothing from more, and two cores lose.
         torch.set_num_threads(1)
-        options = self._options
-        rclpy.init(args=_ros_arguments(options), signal_handler_options=SignalHandlerOptions.NO)
         try:
-            overrides = _overrides(options, self._live_source)
-            pipeline = Pipeline(
-                overrides, True, self._wants_microphone(), options.record is not None, options.fast
-            )
-            assert pipeline.media is not None
-            pipeline.media.on_end = self._ended.set
-            pipeline.perception.people.listeners.append(lambda scene: self._observe(scene.stamp_ns))
-            with ended_by_signals(self._ended), Spinner(pipeline.nodes):
-                if not pipeline.bring_up():
-                    pipeline.shut_down()
-                    raise StartError("a node could not start; its log line above says why")
-                self._started = time.monotonic()
-                self._watch(pipeline)
-                pipeline.stop_sources()
-                self._finished = time.monotonic()
-                figures = self._figures(pipeline)
-                pipeline.shut_down()
-            return figures
+            return self._play(self._build())
         finally:
             rclpy.try_shutdown()
+
+    def _build(self) -> Pipeline:
+        options = self._options
+        try:
+            rclpy.init(args=_ros_arguments(options), signal_handler_options=SignalHandlerOptions.NO)
+            overrides, microphone = _overrides(options, self._live_source), self._wants_microphone()
+            return Pipeline(overrides, True, microphone, options.record is not None, options.fast)
+        except ROS_SETUP_ERRORS as error:
+            raise StartError(one_line(error)) from error
+
+    def _play(self, pipeline: Pipeline) -> dict[str, Any]:
+        assert pipeline.media is not None
+        pipeline.media.on_end = self._ended.set
+        pipeline.perception.people.listeners.append(lambda scene: self._observe(scene.stamp_ns))
+        with ended_by_signals(self._ended), Spinner(pipeline.nodes):
+            if not pipeline.bring_up():
+                pipeline.shut_down()
+                raise StartError("a node could not start; its log line above says why")
+            self._started = time.monotonic()
+            self._watch(pipeline)
+            pipeline.stop_sources()
+            self._finished = time.monotonic()
+            figures = self._figures(pipeline)
+            pipeline.shut_down()
+        return figures
 
     def _wants_microphone(self) -> bool:
         """Whether to listen: if asked to, or beside a camera if there is anything to listen with."""

@@ -81,7 +81,7 @@ class Pipeline:
         self.latency_ms = Window()
         self.people_seen: set[str] = set()
         self._handed_over: dict[int, int] = {}
-        self._predictors = Worker("predictors", self._predict)
+        self._predictors = Worker("predictors", self._predict, self._failed)
         self._media_time = media_time
         if media_time and self.media is not None:
             source = self.media
@@ -147,19 +147,24 @@ class Pipeline:
         sound.listeners.append(recorder.add)
 
     def _hand_over(self, frame: Frame) -> None:
+        if len(self._handed_over) > 100:
+            # Frames that made no tick leave theirs behind.
+            self._handed_over.clear()
         self._handed_over[frame.stamp_ns] = time.monotonic_ns()
 
     def _predict(self, scene: Scene) -> None:
         self.interaction.receive(self.interaction.predict, scene)
         self.head_motion.receive(self.head_motion.predict, scene)
         self.people_seen.update(person.person_id for person in scene.people)
-        handed = self._handed_over.get(scene.stamp_ns, time.monotonic_ns())
-        # Frames that made no tick leave their entries behind.
-        self._handed_over = {stamp: at for stamp, at in self._handed_over.items() if stamp > scene.stamp_ns}
-        since_ns = (
-            time.monotonic_ns() - handed if self._media_time else self.perception.now_ns() - scene.stamp_ns
-        )
-        self.latency_ms.add(since_ns / 1e6)
+        # One key at a time: the other thread goes on adding.
+        handed = self._handed_over.pop(scene.stamp_ns, None)
+        if not self._media_time:
+            self.latency_ms.add((self.perception.now_ns() - scene.stamp_ns) / 1e6)
+        elif handed is not None:
+            self.latency_ms.add((time.monotonic_ns() - handed) / 1e6)
+
+    def _failed(self, trace: str) -> None:
+        self.interaction.warn("internal_error", f"a defect behind the predictors:\n{trace}")
 
     def stop_sources(self) -> None:
         """End what feeds the pipeline, then wait until all that was perceived is predicted from."""
@@ -198,7 +203,10 @@ class Pipeline:
 
     def topics(self) -> dict[str, int]:
         """Messages published so far, by resolved topic name."""
-        return {output.topic: output.sent for node in self.nodes for output in node.outputs}
+        total: dict[str, int] = {}
+        for output in (output for node in self.nodes for output in node.outputs):
+            total[output.topic] = total.get(output.topic, 0) + output.sent
+        return total
 
 
 class Spinner:

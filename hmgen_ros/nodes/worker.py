@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -16,32 +17,32 @@ class Worker(Generic[Item]):
     A full queue makes :meth:`put` wait: whoever feeds it slows down, and nothing is lost or reordered.
     """
 
-    def __init__(self, name: str, work: Callable[[Item], None], depth: int = 2) -> None:
+    def __init__(
+        self, name: str, work: Callable[[Item], None], failed: Callable[[str], None], depth: int = 2
+    ) -> None:
         """Start the thread.
 
         Args:
             name: of the thread.
-            work: must not raise.
+            work: called with each item.
+            failed: called with the traceback of a defect in ``work``; the next item gets its chance.
             depth: items that may wait.
         """
-        self._work = work
+        self._work, self._failed = work, failed
         self._queue: queue.Queue[Item | None] = queue.Queue(maxsize=depth)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            self._work(item)
-            self._queue.task_done()
-        self._queue.task_done()
+            try:
+                self._work(item)
+            except Exception:
+                self._failed(traceback.format_exc())
 
     def put(self, item: Item) -> None:
         """Append an item, waiting while the queue is full."""
         self._queue.put(item)
-
-    def drain(self) -> None:
-        """Wait until everything that was put is done."""
-        self._queue.join()
 
     def close(self) -> None:
         """Finish what was put and end the thread."""

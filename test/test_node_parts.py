@@ -1,0 +1,112 @@
+"""Parts of the nodes without ROS traffic: the worker, counters, the media node's comings and goings."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+import rclpy
+from rclpy.parameter import Parameter
+
+from hmgen_ros.nodes.base import HmgenNode
+from hmgen_ros.nodes.media_node import MediaNode
+from hmgen_ros.nodes.worker import Worker
+from hmgen_ros.types import Counts
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ros() -> Iterator[None]:
+    rclpy.init()
+    yield
+    rclpy.shutdown()
+
+
+def test_a_worker_keeps_the_order_and_survives_defects() -> None:
+    done: list[int] = []
+    failed: list[str] = []
+
+    def work(item: int) -> None:
+        if item % 10 == 3:
+            raise KeyError(item)
+        done.append(item)
+
+    worker = Worker("test", work, failed.append)
+    for item in range(100):
+        worker.put(item)
+    worker.close()
+    assert done == [item for item in range(100) if item % 10 != 3]
+    assert len(failed) == 10
+    assert "KeyError: 3" in failed[0]
+
+
+def test_counts_of_replaced_parts_add_up() -> None:
+    node = HmgenNode("recorder_node")
+    for _ in range(50):
+        part = Counts()
+        part.add("lost", 10)
+        node.warn_of_new(part, {}, quiet={"lost"})
+        part.add("lost", 1)
+        node.warn_of_new(part, {}, quiet={"lost"})
+    assert node.counts["lost"] == 550
+    node.destroy_node()
+
+
+def media(**values: object) -> MediaNode:
+    overrides = {"exit_at_end": True, **values}
+    return MediaNode(overrides=[Parameter(name, value=value) for name, value in overrides.items()])
+
+
+def test_media_activated_again_and_again_leaks_nothing() -> None:
+    node = media(wait_for_subscriber_s=600.0)
+    process = psutil.Process()
+    node.trigger_configure()
+    before = None
+    for cycle in range(6):
+        node.trigger_activate()
+        time.sleep(0.15)
+        node.trigger_deactivate()
+        if cycle == 1:
+            before = (threading.active_count(), process.num_fds())
+    deadline = time.monotonic() + 5
+    while (threading.active_count(), process.num_fds()) != before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert (threading.active_count(), process.num_fds()) == before
+    node.destroy_node()
+
+
+def test_media_stops_at_once_while_it_waits_for_an_answer() -> None:
+    node = media(wait_for_subscriber_s=0.0, pace="consumed", consumed_timeout_s=60.0)
+    node.trigger_configure()
+    node.trigger_activate()
+    time.sleep(0.5)
+    start = time.monotonic()
+    node.trigger_deactivate()
+    assert time.monotonic() - start < 2
+    node.destroy_node()
+
+
+def test_a_failed_activation_leaves_the_node_inactive() -> None:
+    node = media(source="/nowhere/at_all.mp4")
+    node.trigger_configure()
+    for _ in range(3):
+        node.trigger_activate()
+        assert not node.active
+    node.destroy_node()
+
+
+def test_a_defect_while_playing_ends_the_playback_in_good_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = media(wait_for_subscriber_s=0.0)
+    ended = threading.Event()
+    node.on_end = ended.set
+
+    def broken(frame: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(node, "_send_frame", broken)
+    node.trigger_configure()
+    node.trigger_activate()
+    assert ended.wait(10)
+    assert node.counts["internal_error"] == 1
+    node.trigger_deactivate()
+    node.destroy_node()
