@@ -5,24 +5,28 @@ ros2 launch hmgen_ros predict.launch.py source:=bundled
 ros2 launch hmgen_ros predict.launch.py namespace:=robot1 image_topic:=/camera/image_raw audio_topic:=/mic
 """
 
+import asyncio
 import os
+import shlex
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchContext, LaunchDescription
+from launch import Action, LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
+    ExecuteProcess,
     OpaqueFunction,
-    RegisterEventHandler,
     SetEnvironmentVariable,
     Shutdown,
 )
+from launch.events import IncludeLaunchDescription
 from launch.events.process import ProcessExited
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
-from launch_ros.event_handlers import OnStateTransition
+from launch_ros.ros_adapters import get_ros_node
 
 SHARE = Path(get_package_share_directory("hmgen_ros"))
+PREDICTION = ("perception_node", "interaction_node", "head_motion_node")
 ARGUMENTS = {
     "namespace": ("", "Namespace of all nodes and relative topics, e.g. robot1."),
     "use_sim_time": ("false", "Take the time from /clock, as when a bag is played with --clock."),
@@ -35,6 +39,11 @@ ARGUMENTS = {
         "",
         'What to play: a file, "webcam:0" or "bundled"; empty: the camera\'s own topics. '
         "The end of a file ends the launch.",
+    ),
+    "player": (
+        "",
+        "Command that plays images and sound instead, such as ros2 bag play; started when perception is "
+        "ready. Its end ends the launch.",
     ),
     "microphone": ("false", "Also run the microphone node."),
     "annotate": ("true", "Also run the annotator node (annotated_image); single_process always has it."),
@@ -95,31 +104,75 @@ def _at_end(source: str) -> dict:
     return {"respawn": False, "on_exit": _shut_down} if _is_file(source) else {}
 
 
-def _nodes(context: LaunchContext) -> list:
-    source = LaunchConfiguration("source").perform(context)
+async def _start_when_ready(context: LaunchContext, action: Action, names: set[str]) -> None:
+    """Models take seconds to load, and neither file nor bag waits for them.
+
+    A node subscribes when it becomes active; its transition event may come too early to be received.
+    """
+    prefix = f"/{LaunchConfiguration('namespace').perform(context).strip('/')}/".replace("//", "/")
+    image_topic = LaunchConfiguration("image_topic").perform(context)
+    topics = [image_topic, image_topic + "/compressed", "people"]
+    topics = [topic if topic.startswith("/") else prefix + topic for topic in topics]
+    node = get_ros_node(context)
+
+    def ready() -> set[str]:
+        found = [info for topic in topics for info in node.get_subscriptions_info_by_topic(topic)]
+        return {info.node_name for info in found}
+
+    while not context.is_shutdown:
+        if names <= ready():
+            return await context.emit_event(IncludeLaunchDescription(LaunchDescription([action])))
+        await asyncio.sleep(0.1)
+
+
+def _when_ready(context: LaunchContext, action: Action) -> None:
+    # In one process the predictors subscribe to nothing, and are active before perception.
+    names = {"perception_node"} if _flag(context, "single_process") else set(PREDICTION)
+    # Not launch's OpaqueCoroutine: it is cancelled at Ctrl-C, and that ends the launch before its processes.
+    task = context.asyncio_loop.create_task(_start_when_ready(context, action, names))
+    context.add_completion_future(task)
+
+
+def _single_process(context: LaunchContext, source: str) -> list:
+    arguments = ["--source", source] if source else []
+    arguments += ["--microphone"] if _flag(context, "microphone") else []
+    common = _common(context) | _at_end(source)
+    # No name: it would be given to every node of the process.
+    process = Node(
+        executable="single_process", parameters=_parameters(context, source), arguments=arguments, **common
+    )
+    return [process]
+
+
+def _processes(context: LaunchContext, source: str) -> list:
     common, parameters = _common(context), _parameters(context, source)
-    if _flag(context, "single_process"):
-        arguments = ["--source", source] if source else []
-        arguments += ["--microphone"] if _flag(context, "microphone") else []
-        common |= _at_end(source)
-        # No name: it would be given to every node of the process.
-        return [Node(executable="single_process", parameters=parameters, arguments=arguments, **common)]
-    names = ["perception_node", "interaction_node", "head_motion_node"]
+    names = [*PREDICTION]
     names += ["annotator_node"] if _flag(context, "annotate") else []
     names += ["microphone_node"] if _flag(context, "microphone") else []
     nodes = [LifecycleNode(executable=name, name=name, parameters=parameters, **common) for name in names]
-    if not source:
-        return nodes
-    common |= _at_end(source)
-    own = [*parameters, {"source": source}]
-    media = LifecycleNode(executable="media_node", name="media_node", parameters=own, **common)
-    if not _flag(context, "autostart"):
-        return [*nodes, media]
-    # Models take seconds to load, and a file does not wait for them.
-    ready = OnStateTransition(
-        target_lifecycle_node=nodes[0], goal_state="active", entities=[media], handle_once=True
-    )
-    return [RegisterEventHandler(ready), *nodes]
+    if source:
+        common |= _at_end(source)
+        own = [*parameters, {"source": source}]
+        media = LifecycleNode(executable="media_node", name="media_node", parameters=own, **common)
+        # A lifecycle manager waits for all nodes that it manages.
+        if _flag(context, "autostart"):
+            _when_ready(context, media)
+        else:
+            nodes.append(media)
+    return nodes
+
+
+def _actions(context: LaunchContext) -> list:
+    source = LaunchConfiguration("source").perform(context)
+    player = LaunchConfiguration("player").perform(context)
+    if source and player:
+        raise RuntimeError("predict.launch.py: give one of source and player, not both")
+    make = _single_process if _flag(context, "single_process") else _processes
+    actions = make(context, source)
+    if player:
+        process = ExecuteProcess(cmd=shlex.split(player), output="screen", on_exit=_shut_down)
+        _when_ready(context, process)
+    return actions
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -139,4 +192,4 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*environment, *arguments, OpaqueFunction(function=_nodes)])
+    return LaunchDescription([*environment, *arguments, OpaqueFunction(function=_actions)])

@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -81,6 +82,47 @@ def test_an_incomplete_tick_waits_for_three_images_and_comes_as_it_is() -> None:
     ready = [view for tick in range(1, 6) for view in collector.add(tick * TICK, parts(tick * TICK)[0])]
     assert [view.frame.stamp_ns for view in ready] == [TICK, 2 * TICK]
     assert collector.counts["view_incomplete"] == 2
+
+
+@pytest.mark.parametrize(("whole", "delay"), [(True, 0), (True, 2), (False, 0), (False, 2)])
+def test_images_that_perception_passed_by_are_left_out(whole: bool, delay: int) -> None:
+    """At 30 fps every sixth image is surplus; the rest come late, with or without predictions."""
+    collector, shown = TickCollector(patience=5, capacity=10), []
+    for i in range(300 + delay):
+        if i < 300:
+            shown += collector.add((i + 1) * TICK, parts((i + 1) * TICK)[0])
+        done = i - delay
+        if done >= 0 and done % 6 != 5:
+            for part in parts((done + 1) * TICK)[1 : None if whole else 2]:
+                shown += collector.add((done + 1) * TICK, part)
+    assert all(view.scene is not None for view in shown)
+    assert [view.frame.stamp_ns for view in shown] == sorted({view.frame.stamp_ns for view in shown})
+    assert len(shown) >= 245
+    assert collector.counts["view_without_scene"] >= 49
+    assert (collector.counts["view_incomplete"] == 0) == whole
+
+
+def test_images_come_as_they_are_while_perception_is_missing_and_whole_again_after() -> None:
+    collector, shown = TickCollector(patience=3), []
+    for tick in range(1, 31):
+        present = parts(tick * TICK) if tick <= 10 or tick > 20 else parts(tick * TICK)[:1]
+        for part in present:
+            shown += collector.add(tick * TICK, part)
+    bare = [view.frame.stamp_ns // TICK for view in shown if view.scene is None]
+    assert bare == list(range(11, 19))
+    assert collector.counts.values == {"view_incomplete": 8, "view_without_scene": 2}
+    assert shown[-1].complete()
+
+
+def test_after_a_stray_image_stamped_too_late_ticks_come_again() -> None:
+    collector, shown = TickCollector(), []
+    stamps = [10 * TICK, 32 * TICK, *(tick * TICK for tick in range(13, 40))]
+    for stamp in stamps:
+        frame, scene, *rest = parts(stamp)
+        reset = stamp == 13 * TICK
+        for part in (frame, replace(scene, reset=reset), *rest):
+            shown += collector.add(stamp, part)
+    assert [view.frame.stamp_ns // TICK for view in shown] == [10, 32, *range(14, 40)]
 
 
 def test_parts_without_an_image_do_not_pile_up() -> None:
@@ -183,3 +225,79 @@ def test_video_keeps_stamps_and_sound(tmp_path: Path, size: tuple[int, int]) -> 
         sound = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
     assert len(sound) / 16_000 == pytest.approx(2.0, abs=0.15)
     assert np.abs(sound[16_000:20_000]).mean() > 0.1
+
+
+def _write_video(path: Path, stamps: list[int], sound_ahead_ns: int = 0) -> VideoWriter:
+    """Pictures and a tone at ``stamps``."""
+    tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(640) / 16_000)).astype(np.float32)
+    with VideoWriter(path) as writer:
+        for stamp in stamps:
+            writer.add_sound(AudioChunk(stamp + sound_ahead_ns, tone, 16_000))
+            writer.add_image(np.full((48, 64, 3), 100, np.uint8), stamp)
+    return writer
+
+
+def _times(path: Path) -> tuple[list[float], float]:
+    """Times of the pictures and seconds of sound."""
+    with av.open(str(path)) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    with av.open(str(path)) as container:
+        return times, sum(frame.samples for frame in container.decode(audio=0)) / 16_000
+
+
+JUMPS = {
+    "a loop": ([*range(100, 150), *range(100, 150)], {"video_jump_back"}),
+    "a clock that was set": ([*range(0, 50), *range(90_000, 90_050)], {"video_jump_ahead"}),
+    "one from the future": ([*range(50), 90_000, *range(50, 99)], {"video_jump_ahead", "video_jump_back"}),
+    "one from the past": ([*range(100, 150), 3, *range(150, 199)], {"video_jump_ahead", "video_jump_back"}),
+}
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+@pytest.mark.parametrize("sound_ahead_ns", [0, 200_000_000, -200_000_000])
+def test_video_goes_on_after_jumps_in_time(tmp_path: Path, jump: str, sound_ahead_ns: int) -> None:
+    ticks, causes = JUMPS[jump]
+    writer = _write_video(tmp_path / "out.mp4", [tick * TICK + 10**9 for tick in ticks], sound_ahead_ns)
+    times, seconds = _times(tmp_path / "out.mp4")
+    assert len(times) >= 99
+    assert all(0.03 < step < 0.4 for step in np.diff(times))
+    assert times[-1] == pytest.approx(4.0, abs=0.5)
+    assert seconds == pytest.approx(4.0, abs=0.8)
+    counted = {cause for cause, _ in writer.counts.items()}
+    assert causes <= counted <= {*causes, "video_sound_jump"}
+
+
+def test_sound_of_another_clock_goes_with_the_pictures(tmp_path: Path) -> None:
+    stamps = [10**9 + tick * TICK for tick in range(100)]
+    writer = _write_video(tmp_path / "out.mp4", stamps, sound_ahead_ns=1_700_000_000 * 10**9)
+    times, seconds = _times(tmp_path / "out.mp4")
+    assert writer.counts["video_sound_jump"] == 1
+    assert (times[-1], seconds) == pytest.approx((3.96, 4.0), abs=0.15)
+
+
+def test_a_long_silence_stays_where_it_was(tmp_path: Path) -> None:
+    tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(640) / 16_000)).astype(np.float32)
+    with VideoWriter(tmp_path / "out.mp4") as writer:
+        for tick in range(200):
+            writer.add_image(np.full((48, 64, 3), 100, np.uint8), tick * TICK)
+            if tick < 25 or tick >= 150:
+                writer.add_sound(AudioChunk(tick * TICK, tone, 16_000))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    assert len(sound) / 16_000 == pytest.approx(8.0, abs=0.15)
+    assert np.abs(sound[2 * 16_000 : 5 * 16_000]).mean() < 0.01
+    assert np.abs(sound[int(6.2 * 16_000) : int(7.8 * 16_000)]).mean() > 0.1
+    assert not writer.counts.items()
+
+
+def test_a_camera_that_pauses_keeps_its_place_beside_the_sound(tmp_path: Path) -> None:
+    tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(640) / 16_000)).astype(np.float32)
+    with VideoWriter(tmp_path / "out.mp4") as writer:
+        for tick in range(200):
+            writer.add_sound(AudioChunk(tick * TICK, tone, 16_000))
+            if tick < 25 or tick >= 150:
+                writer.add_image(np.full((48, 64, 3), 100, np.uint8), tick * TICK)
+    times, seconds = _times(tmp_path / "out.mp4")
+    assert times[25] == pytest.approx(6.0, abs=0.01)
+    assert (times[-1], seconds) == pytest.approx((7.96, 8.0), abs=0.15)
+    assert not writer.counts.items()

@@ -1,6 +1,7 @@
 """Draws what is perceived and predicted onto the images.
 
-Subscribes: ``image_raw``, ``people``, ``predicted_action``, ``next_speaker``, ``head_motion``.
+Subscribes: ``image_raw`` (or ``image_raw/compressed``), ``people``, ``predicted_action``, ``next_speaker``,
+``head_motion``.
 Publishes: ``annotated_image``, only while somebody subscribes. Drawing has its own thread, so that it
 never delays a prediction of the same process.
 """
@@ -10,10 +11,14 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from hmgen_ros.msg import HeadMotion as HeadMotionMessage
 from hmgen_ros.msg import NextSpeaker, People, PredictedAction
@@ -24,13 +29,23 @@ from hmgen_ros.nodes.forecast_conversion import (
     outlook_from_message,
     speaker_from_message,
 )
-from hmgen_ros.nodes.image_conversion import BadMessage, frame_from_image, image_from_frame, stamp_ns
+from hmgen_ros.nodes.image_conversion import (
+    BadMessage,
+    frame_from_compressed,
+    frame_from_image,
+    image_from_frame,
+)
 from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.process import run_node
 from hmgen_ros.nodes.qos import IMAGES, PREDICTIONS, SENSOR_OUT
 from hmgen_ros.types import ActionOutlook, Frame, HeadMotion, Scene, SpeakerOutlook
 from hmgen_ros.viewing.collector import TickCollector, TickView
 from hmgen_ros.viewing.overlay import draw
+
+#: Ticks that may wait to be drawn.
+_MAX_WAITING = 4
+#: Seconds that the pictures in hand may take at the end.
+_END_S = 5.0
 
 Part = Frame | Scene | ActionOutlook | SpeakerOutlook | HeadMotion
 
@@ -52,7 +67,7 @@ class AnnotatorNode(HmgenNode):
         self.newest: TickView | None = None
         self.lossless = False
         self._collector = TickCollector()
-        self._to_draw: queue.Queue[TickView | None] = queue.Queue(maxsize=4)
+        self._to_draw: queue.Queue[TickView | None] = queue.Queue(maxsize=_MAX_WAITING)
         self._drawer: threading.Thread | None = None
 
     def start(self) -> None:
@@ -60,50 +75,49 @@ class AnnotatorNode(HmgenNode):
         super().start()
         buffer = self.param("buffer_frames")
         self._collector = TickCollector(patience=buffer // 2, capacity=buffer)
-        self._drawer = threading.Thread(target=self._draw_all, name="annotator", daemon=True)
+        self._to_draw = queue.Queue(maxsize=_MAX_WAITING)
+        self._drawer = threading.Thread(
+            target=self._draw_all, args=(self._to_draw,), name="annotator", daemon=True
+        )
         self._drawer.start()
         if self.local:
             return
-        self.subscribe(Image, "image_raw", IMAGES, self._on_image)
+        if self.param("image_transport") == "compressed":
+            on_image = partial(self._take_message, frame_from_compressed)
+            self.subscribe(CompressedImage, "image_raw/compressed", IMAGES, on_image)
+        else:
+            self.subscribe(Image, "image_raw", IMAGES, partial(self._take_message, frame_from_image))
         self.subscribe(People, "people", PREDICTIONS, self._on_people)
-        self.subscribe(
-            PredictedAction,
-            "predicted_action",
-            PREDICTIONS,
-            lambda m: self.take(stamp_ns(m.header.stamp), outlook_from_message(m)),
-        )
-        self.subscribe(
-            NextSpeaker,
-            "next_speaker",
-            PREDICTIONS,
-            lambda m: self.take(stamp_ns(m.header.stamp), speaker_from_message(m)),
-        )
-        self.subscribe(
-            HeadMotionMessage,
-            "head_motion",
-            PREDICTIONS,
-            lambda m: self.take(stamp_ns(m.header.stamp), motion_from_message(m)),
-        )
+        for message_type, topic, convert in (
+            (PredictedAction, "predicted_action", outlook_from_message),
+            (NextSpeaker, "next_speaker", speaker_from_message),
+            (HeadMotionMessage, "head_motion", motion_from_message),
+        ):
+            self.subscribe(message_type, topic, PREDICTIONS, partial(self._take_message, convert))
 
     def stop(self) -> None:
         """Finish the pictures in hand."""
         super().stop()
         drawer, self._drawer = self._drawer, None
-        if drawer is not None:
-            self._to_draw.put(None)
-            drawer.join(timeout=5.0)
-
-    def _on_image(self, message: Image) -> None:
-        try:
-            frame = frame_from_image(message)
-        except BadMessage as error:
-            self.warn(error.cause, f"dropped an image: {error}")
-            return
-        self.take(frame.stamp_ns, frame)
+        until = time.monotonic() + _END_S
+        while drawer is not None and drawer.is_alive() and time.monotonic() < until:
+            try:
+                self._to_draw.put(None, timeout=0.2)
+            except queue.Full:
+                continue
+            drawer.join(timeout=max(0.0, until - time.monotonic()))
 
     def _on_people(self, message: People) -> None:
         scene, _ = scene_from_people(message)
         self.take(scene.stamp_ns, scene)
+
+    def _take_message(self, convert: Callable[[Any], Part], message: Any) -> None:
+        try:
+            part = convert(message)
+        except BadMessage as error:
+            self.warn(error.cause, f"left something out of the picture: {error}")
+            return
+        self.take(part.stamp_ns, part)
 
     def take(self, stamp: int, part: Part) -> None:
         """Add one part of the tick of ``stamp``."""
@@ -116,11 +130,18 @@ class AnnotatorNode(HmgenNode):
             except queue.Full:
                 self.counts.add("annotation_dropped")
 
-    def _draw_all(self) -> None:
-        while (view := self._to_draw.get()) is not None:
-            if view.frame is not None:
-                image = draw(view, forecast=self.param("draw_forecast"))
-                self.annotated.send(Frame(view.frame.stamp_ns, image, view.frame.frame_id))
+    def _draw_all(self, views: queue.Queue[TickView | None]) -> None:
+        while (view := views.get()) is not None:
+            try:
+                self._draw(view)
+            except Exception:
+                # A picture that cannot be drawn must not be the last one.
+                self.warn("annotation_failed", f"could not draw a picture:\n{traceback.format_exc()}")
+
+    def _draw(self, view: TickView) -> None:
+        if view.frame is not None:
+            image = draw(view, forecast=self.param("draw_forecast"))
+            self.annotated.send(Frame(view.frame.stamp_ns, image, view.frame.frame_id))
 
     def details(self) -> dict[str, object]:
         """Ticks that could not be drawn whole."""

@@ -24,7 +24,7 @@ from hmgen_ros.nodes.conversions import audio_message
 from hmgen_ros.nodes.image_conversion import compressed_from_frame, image_from_frame, stamp_message, stamp_ns
 from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.process import run_node
-from hmgen_ros.nodes.qos import PREDICTIONS, SENSOR_OUT, SOUND
+from hmgen_ros.nodes.qos import PREDICTIONS, SENSOR_OUT, SOUND_OUT
 from hmgen_ros.resources import resource
 from hmgen_ros.streams.media import MediaError, MediaItem, MediaSource, open_media, ready_ns
 from hmgen_ros.streams.pacing import Pacer
@@ -64,7 +64,7 @@ class MediaNode(HmgenNode):
             Output(self, CompressedImage, "image_raw/compressed", SENSOR_OUT, self._compress, lazy=True)
         )
         self.sound: Output[AudioChunk] = self.add_output(
-            Output(self, AudioFrame, "audio", SOUND, self._audio_message)
+            Output(self, AudioFrame, "audio", SOUND_OUT, self._audio_message)
         )
         self._sim_time = self.create_publisher(Clock, "/clock", 10) if self.param("publish_clock") else None
         self.source: MediaSource | None = None

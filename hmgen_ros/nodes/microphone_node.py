@@ -16,7 +16,7 @@ from hmgen_ros.nodes.base import HmgenNode, SetupError
 from hmgen_ros.nodes.conversions import audio_message
 from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.process import run_node
-from hmgen_ros.nodes.qos import SOUND
+from hmgen_ros.nodes.qos import SOUND_OUT
 from hmgen_ros.streams.microphone import Microphone, MicrophoneError
 from hmgen_ros.types import AudioChunk
 
@@ -36,7 +36,7 @@ class MicrophoneNode(HmgenNode):
         """See HmgenNode."""
         super().__init__("microphone_node", local, overrides)
         self.sound: Output[AudioChunk] = self.add_output(
-            Output(self, AudioFrame, "audio", SOUND, self._audio_message)
+            Output(self, AudioFrame, "audio", SOUND_OUT, self._audio_message)
         )
         self._microphone: Microphone | None = None
         self._listener: threading.Thread | None = None

@@ -27,6 +27,13 @@ SENSOR_OUT = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=5,
 )
+#: Sound of ours, likewise, two seconds deep: a recorder asks for reliable delivery.
+SOUND_OUT = QoSProfile(
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.VOLATILE,
+    history=HistoryPolicy.KEEP_LAST,
+    depth=50,
+)
 #: Predictions, at most a few messages a tick: one second deep for the per-person topics of six people.
 PREDICTIONS = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,

@@ -3,6 +3,9 @@
 Subscribes: ``image_raw/compressed``, ``audio``, ``people``, ``predicted_action``,
 ``predicted_interaction``, ``next_speaker``, ``head_motion`` and, for the video, ``annotated_image``.
 Nothing is recorded unless this node runs; it says so in the log and on the latched topic ``recording``.
+
+Unlike the nodes that predict, this one wants every message and not the newest: see
+:mod:`hmgen_ros.nodes.recorder_inputs`.
 """
 
 from __future__ import annotations
@@ -10,11 +13,14 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import traceback
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
@@ -29,20 +35,34 @@ from hmgen_ros.nodes.conversions import audio_samples
 from hmgen_ros.nodes.image_conversion import BadMessage, frame_from_image, stamp_ns
 from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.process import run_node
-from hmgen_ros.nodes.qos import IMAGES, PREDICTIONS, SOUND
-from hmgen_ros.streams.audio import to_mono
+from hmgen_ros.nodes.qos import PREDICTIONS
+from hmgen_ros.nodes.recorder_inputs import RecorderInputs
+from hmgen_ros.streams.audio import AudioNormaliser, BadAudio
 from hmgen_ros.types import AudioChunk, Frame
 from hmgen_ros.viewing.video_writer import VideoWriter
 
-#: What goes into the bag: topic to message type and quality of service.
-BAG_TOPICS: dict[str, tuple[type[Any], QoSProfile]] = {
-    "image_raw/compressed": (CompressedImage, IMAGES),
-    "audio": (AudioFrame, SOUND),
-    "people": (People, PREDICTIONS),
-    "predicted_action": (PredictedAction, PREDICTIONS),
-    "predicted_interaction": (PredictedInteraction, PREDICTIONS),
-    "next_speaker": (NextSpeaker, PREDICTIONS),
-    "head_motion": (HeadMotion, PREDICTIONS),
+#: Images and sound that may wait for this process: two seconds of them.
+_SENSOR_DEPTH = 50
+#: What goes into the bag: topic to message type and how many messages may wait for this process.
+BAG_TOPICS: dict[str, tuple[type[Any], int]] = {
+    "image_raw/compressed": (CompressedImage, _SENSOR_DEPTH),
+    "audio": (AudioFrame, _SENSOR_DEPTH),
+    "people": (People, PREDICTIONS.depth),
+    "predicted_action": (PredictedAction, PREDICTIONS.depth),
+    "predicted_interaction": (PredictedInteraction, PREDICTIONS.depth),
+    "next_speaker": (NextSpeaker, PREDICTIONS.depth),
+    "head_motion": (HeadMotion, PREDICTIONS.depth),
+}
+#: Seconds without any progress after which the writing thread is given up.
+_STUCK_S = 10.0
+_TEXTS = {
+    "video_jump_back": "time jumped back; the video goes on with the next picture",
+    "video_jump_ahead": "time jumped ahead; the video goes on with the next picture",
+    "video_stale_picture": "pictures that are not newer than the last one were left out of the video",
+    "video_sound_jump": "sound and pictures have different clocks; the sound goes on where the video is",
+    "audio_reset_gap": "no sound for a while",
+    "audio_reset_backward": "the sound's time jumped back",
+    "audio_gap": "samples are missing in the sound; in the video they are silence",
 }
 
 
@@ -72,6 +92,9 @@ class RecorderNode(HmgenNode):
         self._writer_thread: threading.Thread | None = None
         self._bag: BagWriter | None = None
         self._video: VideoWriter | None = None
+        self._sound = AudioNormaliser()
+        self._done = 0
+        self._recorded: RecorderInputs | None = None
 
     @property
     def folder(self) -> Path:
@@ -98,36 +121,73 @@ class RecorderNode(HmgenNode):
         """Subscribe and begin to write."""
         super().start()
         self._queue = queue.Queue(maxsize=self.param("queue_messages"))
-        self._writer_thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
+        self._sound.reset()
+        self._writer_thread = threading.Thread(
+            target=self._write_all, args=(self._queue,), name="recorder", daemon=True
+        )
         self._writer_thread.start()
         self.get_logger().warning(f"recording images, sound and predictions to {self.folder}")
         self._announcement.publish(String(data=str(self.folder)))
         if self.local:
             return
-        for topic, (message_type, qos) in BAG_TOPICS.items():
-            callback = partial(self._on_raw, topic, message_type)
-            self.subscribe(message_type, topic, qos, callback, raw=True)
+        self._recorded = RecorderInputs(self)
+        for topic, (message_type, depth) in BAG_TOPICS.items():
+            self._recorded.add(
+                message_type, topic, depth, partial(self._on_raw, topic, message_type), raw=True
+            )
         if self._video is not None:
-            self.subscribe(Image, "annotated_image", IMAGES, self._on_picture)
+            self._recorded.add(Image, "annotated_image", _SENSOR_DEPTH, self._on_picture)
 
     def stop(self) -> None:
         """Write what is queued and announce the end."""
         super().stop()
+        if self._recorded is not None:
+            self._recorded.close()
+            self._recorded = None
         thread, self._writer_thread = self._writer_thread, None
         if thread is not None:
-            self._queue.put(None)
-            thread.join()
+            self._finish(thread)
             self._announcement.publish(String(data=""))
+
+    def _finish(self, thread: threading.Thread) -> None:
+        """End the writing thread; wait for it as long as it gets on with what is queued."""
+        marked, done = False, -1
+        while thread.is_alive() and done != self._done:
+            done = self._done
+            try:
+                if not marked:
+                    self._queue.put(None, timeout=_STUCK_S)
+                    marked = True
+            except queue.Full:
+                continue
+            thread.join(timeout=_STUCK_S)
+        if thread.is_alive():
+            # It still holds the files: closing them now could hang, too.
+            self._bag = self._video = None
+            self.warn("recording_failed", f"writing to {self.folder} hangs; the recording is not complete")
 
     def teardown(self) -> None:
         """Close the files."""
-        if self._bag is not None:
-            self._bag.close()
-            total = sum(self._bag.written.values())
-            self.get_logger().info(f"recorded {total} messages to {self.folder}")
-        if self._video is not None:
-            self._video.close()
+        bag, video = self._bag, self._video
         self._bag = self._video = None
+        if bag is not None:
+            self._close(bag)
+            self.get_logger().info(f"recorded {sum(bag.written.values())} messages to {self.folder}")
+        if video is not None:
+            self._close(video)
+
+    def _close(self, file: BagWriter | VideoWriter) -> None:
+        try:
+            file.close()
+        except Exception:
+            # Whatever the encoder or the disk has to complain about must not keep the process alive.
+            self._warn_of_failure()
+
+    def _warn_of_failure(self) -> None:
+        """Count the exception being handled; only the first one's traceback is told."""
+        first = self.counts["recording_failed"] == 0
+        what = traceback.format_exc() if first else repr(sys.exception())
+        self.warn("recording_failed", f"could not write to {self.folder}: {what}")
 
     def attach(self, output: Output[Any]) -> None:
         """Record what an output of this process publishes."""
@@ -137,8 +197,8 @@ class RecorderNode(HmgenNode):
         self._enqueue_message(self.resolve_topic_name(topic), message_type, data)
         if message_type is AudioFrame and self._video is not None:
             message = deserialize_message(data, AudioFrame)
-            mono = to_mono(audio_samples(message), message.channels)
-            self.add(AudioChunk(stamp_ns(message.header.stamp), mono, message.sample_rate))
+            stamp = stamp_ns(message.header.stamp)
+            self._hear(stamp, audio_samples(message), message.sample_rate, message.channels)
 
     def _on_picture(self, message: Image) -> None:
         try:
@@ -151,22 +211,43 @@ class RecorderNode(HmgenNode):
 
     def add(self, item: Frame | AudioChunk) -> None:
         """Append an annotated picture or sound to the video."""
-        self._enqueue(item)
+        if isinstance(item, Frame):
+            self._enqueue(item)
+        else:
+            self._hear(item.stamp_ns, item.samples, item.sample_rate, 1)
+
+    def _hear(self, stamp: int, samples: NDArray[Any], rate: int, channels: int) -> None:
+        try:
+            normalised = self._sound.accept(stamp, np.asarray(samples), rate, channels)
+        except BadAudio as error:
+            self.warn(error.cause, f"left sound out of the video: {error}")
+            return
+        self.warn_of_new(self._sound.counts, _TEXTS)
+        if normalised is not None:
+            self._enqueue(normalised.chunk)
 
     def _enqueue(self, item: _BagEntry | Frame | AudioChunk) -> None:
-        if not self.active:
-            return
-        try:
-            self._queue.put(item, block=self.lossless)
-        except queue.Full:
-            self.warn("recording_dropped", "the disk is too slow for the recording; messages were left out")
+        while self.active:
+            try:
+                # Not for ever: the end must find a free lock even if the disk hangs.
+                self._queue.put(item, block=self.lossless, timeout=0.5)
+                return
+            except queue.Full:
+                if not self.lossless:
+                    text = "the disk is too slow for the recording; messages were left out"
+                    self.warn("recording_dropped", text)
+                    return
 
-    def _write_all(self) -> None:
-        while (item := self._queue.get()) is not None:
+    def _write_all(self, items: queue.Queue[_BagEntry | Frame | AudioChunk | None]) -> None:
+        while (item := items.get()) is not None:
             try:
                 self._write(item)
-            except (OSError, WriterError, ValueError) as error:
-                self.warn("recording_failed", f"could not write to {self.folder}: {error}")
+                if self._video is not None:
+                    self.warn_of_new(self._video.counts, _TEXTS)
+            except Exception:
+                # One bad item, or a full disk, ends neither the recording nor the orderly shutdown.
+                self._warn_of_failure()
+            self._done += 1
 
     def _write(self, item: _BagEntry | Frame | AudioChunk) -> None:
         if isinstance(item, _BagEntry):
