@@ -98,7 +98,8 @@ def test_executable_stub_runs_the_module_of_its_name(tmp_path: Path) -> None:
     result = subprocess.run(
         [stub, "--ros-args", "-p", "a:=b c"], capture_output=True, text=True, cwd="/", check=True
     )
-    assert result.stdout == "-m|hmgen_ros.nodes.media_node|--ros-args|-p|a:=b c|"
+    assert result.stdout.startswith("-P|")
+    assert result.stdout.endswith("|hmgen_ros.nodes.media_node|--ros-args|-p|a:=b c|")
 
 
 @pytest.mark.parametrize("path", INTERFACES, ids=NAMES)
