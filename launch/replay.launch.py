@@ -40,6 +40,8 @@ def _player(values: dict[str, str]) -> str:
     topics = values["topics"].split() or [image, values["audio_topic"]]
     topics = [topic if topic.startswith("/") else prefix + topic for topic in topics]
     command = ["ros2", "bag", "play", values["bag"], "--clock", "100", "--rate", values["rate"]]
+    # Until the player and perception have found each other, images would be lost.
+    command += ["--delay", "3.0", "--disable-keyboard-controls"]
     command += ["--loop"] if values["loop"].lower() in ("true", "1", "yes") else []
     return shlex.join([*command, "--topics", *topics])
 

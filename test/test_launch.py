@@ -1,12 +1,16 @@
 """Launch and parameter files name what the package has.
 
 ROS' launch library is not on every machine that builds this package, so the files are read as syntax
-here; with launch installed they are also loaded and their nodes made.
+here, and run on stand-ins that note what they are given; with launch installed they are also loaded.
 """
 
 import ast
 import importlib.util
+import shlex
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -101,6 +105,163 @@ def test_parameter_file_names_declared_parameters_with_allowed_values() -> None:
             assert not spec.choices or value in spec.choices
             assert spec.minimum is None or value >= spec.minimum
             assert spec.maximum is None or value <= spec.maximum
+
+
+class Noted:
+    """Stands in for any class of launch: keeps what it was made with."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args = args
+        for name, value in kwargs.items():
+            setattr(self, name, value)
+
+
+class Configuration(Noted):
+    def perform(self, context: SimpleNamespace) -> str:
+        return context.values[self.args[0]]
+
+
+class Run:
+    """Actions of a launch file for the given arguments, and what it starts once perception is ready."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, **arguments: str) -> None:
+        wanted = {
+            node.module: [alias.name for alias in node.names]
+            for node in tree(path).body
+            if isinstance(node, ast.ImportFrom) and node.module.startswith(("launch", "ament"))
+        }
+        for name, parts in wanted.items():
+            module = ModuleType(name)
+            for part in parts:
+                setattr(module, part, type(part, (Noted,), {}))
+            monkeypatch.setitem(sys.modules, name, module)
+        sys.modules["launch.substitutions"].LaunchConfiguration = Configuration
+        share = sys.modules["ament_index_python.packages"]
+        share.get_package_share_directory = lambda _: resource("launch").parent
+        spec = importlib.util.spec_from_file_location(path.name.split(".")[0], path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        module.generate_launch_description()
+        self.later: list[Any] = []
+        module._when_ready = lambda context, action: self.later.append(action)
+        values = {name: default for name, (default, _) in module.ARGUMENTS.items()}
+        assert set(arguments) <= set(values)
+        self.actions = module._actions(SimpleNamespace(values=values | arguments))
+        made = [*self.actions, *self.later]
+        self.named = {action.executable: action for action in made if hasattr(action, "executable")}
+
+    def parameters(self, executable: str) -> dict[str, Any]:
+        """Values given besides the parameter file."""
+        _, *given = self.named[executable].parameters
+        return {name: value for values in given for name, value in values.items()}
+
+
+def test_predict_starts_perception_predictors_and_annotator(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(PREDICT, monkeypatch, image_topic="/camera/image", namespace="robot1")
+    assert set(run.named) == {"perception_node", "interaction_node", "head_motion_node", "annotator_node"}
+    for name, action in run.named.items():
+        assert (action.name, action.namespace) == (name, "robot1")
+        assert ("image_raw", "/camera/image") in action.remappings
+        assert ("image_raw/compressed", "/camera/image/compressed") in action.remappings
+        # What a parameter file says is not overruled by an argument that was not given.
+        assert run.parameters(name) == {"autostart": True, "use_sim_time": False}
+    assert not run.later
+
+
+@pytest.mark.parametrize("single", ["true", "false"])
+def test_given_parameters_reach_every_node(monkeypatch: pytest.MonkeyPatch, single: str) -> None:
+    run = Run(PREDICT, monkeypatch, single_process=single, image_transport="compressed", autostart="false")
+    for name in run.named:
+        assert run.parameters(name)["image_transport"] == "compressed"
+        assert run.parameters(name)["autostart"] is False
+
+
+def test_a_file_waits_for_perception_and_its_end_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(PREDICT, monkeypatch, source="talk.mp4", use_respawn="true", use_sim_time="true")
+    assert [action.executable for action in run.later] == ["media_node"]
+    media = run.named["media_node"]
+    assert media.respawn is False
+    assert run.named["perception_node"].respawn is True
+    assert run.parameters("media_node")["source"] == "talk.mp4"
+    assert run.parameters("media_node")["publish_clock"] is True
+    assert media.on_exit(None, SimpleNamespace(is_shutdown=False)).reason
+    # launch_ros fails when told twice.
+    assert media.on_exit(None, SimpleNamespace(is_shutdown=True)) is None
+    assert not hasattr(run.named["perception_node"], "on_exit")
+
+
+def test_a_manager_finds_all_nodes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(PREDICT, monkeypatch, source="talk.mp4", autostart="false")
+    assert "media_node" in run.named
+    assert not run.later
+
+
+def test_a_webcam_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(PREDICT, monkeypatch, source="webcam:0", use_respawn="true")
+    assert run.named["media_node"].respawn is True
+    assert not hasattr(run.named["media_node"], "on_exit")
+
+
+def test_single_process_gets_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = {"single_process": "true", "source": "bundled", "use_sim_time": "true", "microphone": "true"}
+    run = Run(PREDICT, monkeypatch, **arguments)
+    process = run.named["single_process"]
+    assert process.arguments == ["--source", "bundled", "--microphone"]
+    assert process.respawn is False
+    assert run.parameters("single_process")["publish_clock"] is True
+    # A name would be given to every node of the process.
+    assert not hasattr(process, "name")
+
+
+def test_a_player_waits_for_perception(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(PREDICT, monkeypatch, player="ros2 bag play 'my bag'")
+    assert [action.cmd for action in run.later] == [["ros2", "bag", "play", "my bag"]]
+    assert run.later[0].on_exit(None, SimpleNamespace(is_shutdown=False)).reason
+    with pytest.raises(RuntimeError, match="source and player"):
+        Run(PREDICT, monkeypatch, player="ros2 bag play x", source="bundled")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "topics"),
+    [
+        ({}, ["/image_raw/compressed", "/audio"]),
+        ({"image_transport": "raw", "namespace": "robot1"}, ["/robot1/image_raw", "/robot1/audio"]),
+        ({"image_topic": "/cam/image", "audio_topic": "mic"}, ["/cam/image/compressed", "/mic"]),
+        ({"topics": "/tf image_raw"}, ["/tf", "/image_raw"]),
+    ],
+)
+def test_replay_plays_the_inputs_of_a_bag(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: dict[str, str], topics: list[str]
+) -> None:
+    bag = tmp_path / "my bag"
+    bag.mkdir()
+    (include,) = Run(REPLAY, monkeypatch, bag=str(bag), **arguments).actions
+    passed = dict(include.launch_arguments)
+    assert set(passed) <= set(arguments_of(PREDICT))
+    command = shlex.split(passed["player"])
+    assert command[:6] == ["ros2", "bag", "play", str(bag), "--clock", "100"]
+    assert command[command.index("--topics") + 1 :] == topics
+    assert passed["use_sim_time"] == "true"
+    assert passed["image_transport"] == arguments.get("image_transport", "compressed")
+    assert passed["image_topic"] == arguments.get("image_topic", "image_raw")
+    assert passed["source"] == ""
+
+
+def test_replay_of_a_video_is_left_to_the_media_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    (include,) = Run(REPLAY, monkeypatch, source="bundled").actions
+    passed = dict(include.launch_arguments)
+    assert (passed["source"], passed["player"], passed["image_transport"]) == ("bundled", "", "raw")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [({}, "give one"), ({"bag": "x", "source": "y"}, "give one"), ({"bag": "nowhere"}, "no bag nowhere")],
+)
+def test_replay_says_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, str], text: str
+) -> None:
+    with pytest.raises(RuntimeError, match=text):
+        Run(REPLAY, monkeypatch, **arguments)
 
 
 @pytest.mark.skipif(not HAS_LAUNCH, reason="launch_ros is not installed (it comes with a ROS 2 installation)")
