@@ -105,7 +105,7 @@ def ros_prefix() -> Path:
 def build_key(prefix: Path) -> str:
     """Hash of everything that decides about the build: interpreter, ROS 2, our interfaces, absolute paths."""
     digest = hashlib.sha256(f"{sys.executable} {sys.version} {platform.machine()} {ROOT} {prefix}".encode())
-    sources = [ROOT / "CMakeLists.txt", ROOT / "package.xml"]
+    sources = [ROOT / "CMakeLists.txt", ROOT / "package.xml", ROOT / "scripts/run_module"]
     for pattern in ("cmake/*.cmake", "msg/*.msg", "srv/*.srv", "action/*.action"):
         sources += sorted(ROOT.glob(pattern))
     for path in sources:

@@ -146,6 +146,10 @@ class HmgenNode(LifecycleNode):
             except SetupError as error:
                 self.get_logger().error(str(error))
                 return FAILED
+            except Exception:
+                # rclpy would swallow it without a word.
+                self.get_logger().error(f"a defect in a transition:\n{traceback.format_exc()}")
+                return FAILED
         return OK
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -178,6 +182,11 @@ class HmgenNode(LifecycleNode):
     def bring_up(self) -> bool:
         """Configure and activate; False (with the reason logged) when either fails."""
         return self.trigger_configure() is OK and self.trigger_activate() is OK
+
+    def shut_down(self) -> None:
+        """Shut down from whichever state, unless somebody else has done so already."""
+        if self._state_machine.current_state[1] != "finalized":
+            self.trigger_shutdown()
 
     # Telling ------------------------------------------------------------------------------------
 

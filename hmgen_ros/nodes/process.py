@@ -49,6 +49,16 @@ def settle() -> None:
     gc.freeze()
 
 
+def leave() -> None:
+    """Shut ROS down so that others see it at once.
+
+    What :func:`settle` keeps is not freed, and a participant that is not freed stays in the graph of
+    others for the 20 s of its lease.
+    """
+    rclpy.try_shutdown()
+    gc.unfreeze()
+
+
 #: What rclpy raises for wrong arguments, names, parameter files and parameters; RCLError is a RuntimeError.
 ROS_SETUP_ERRORS = (ParameterException, NameValidationException, RuntimeError)
 
@@ -62,12 +72,14 @@ def one_line(error: Exception) -> str:
 def ended_by_signals(ended: threading.Event) -> Iterator[None]:
     """Ctrl-C and SIGTERM set ``ended``, so that nodes end in good order and recordings are complete."""
     numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.signal(number, lambda *_: ended.set()) for number in numbers}
+    for number in numbers:
+        signal.signal(number, lambda *_: ended.set())
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        # What is left to do takes no time: a second signal must not cut it short.
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def run_process(serve: Callable[[threading.Event], int], args: list[str] | None = None) -> int:
@@ -90,7 +102,7 @@ def run_process(serve: Callable[[threading.Event], int], args: list[str] | None 
         print(f"hmgen: {one_line(error)}", file=sys.stderr)
         return 2
     finally:
-        rclpy.try_shutdown()
+        leave()
 
 
 def run_node(make: Callable[[], HmgenNode], args: list[str] | None = None) -> int:
@@ -110,7 +122,7 @@ def run_node(make: Callable[[], HmgenNode], args: list[str] | None = None) -> in
         executor.add_node(node)
         while not ended.is_set():
             executor.spin_once(timeout_sec=0.2)
-        node.trigger_shutdown()
+        node.shut_down()
         return 0
 
     return run_process(serve, args)

@@ -20,7 +20,13 @@ from rich.table import Table
 
 from hmgen_ros.config import OptionError, RunOptions
 from hmgen_ros.nodes.media_node import source_path
-from hmgen_ros.nodes.process import ROS_SETUP_ERRORS, ended_by_signals, one_line, prepare_process
+from hmgen_ros.nodes.process import (
+    ROS_SETUP_ERRORS,
+    ended_by_signals,
+    leave,
+    one_line,
+    prepare_process,
+)
 from hmgen_ros.nodes.single_process import Overrides, Pipeline, Spinner
 from hmgen_ros.streams.media import open_media
 from hmgen_ros.streams.microphone import MicrophoneError, list_devices
@@ -99,7 +105,7 @@ class Run:
         try:
             return self._play(self._build())
         finally:
-            rclpy.try_shutdown()
+            leave()
 
     def _build(self) -> Pipeline:
         options = self._options

@@ -170,7 +170,7 @@ class Pipeline:
         """End what feeds the pipeline, then wait until all that was perceived is predicted from."""
         senders: list[HmgenNode | None] = [self.media, self.microphone, self.perception]
         for node in senders:
-            if node is not None:
+            if node is not None and node.active:
                 node.trigger_deactivate()
         self._predictors.close()
 
@@ -183,7 +183,7 @@ class Pipeline:
     def shut_down(self) -> None:
         """End every node, senders first; :meth:`stop_sources` comes before."""
         for node in reversed(self.nodes):
-            node.trigger_shutdown()
+            node.shut_down()
 
     def stages_ms(self) -> dict[str, float]:
         """Mean milliseconds of every stage of a tick."""
