@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import perf_counter
@@ -50,7 +52,7 @@ class FaceFinder:
     ) -> None:
         self._backend, self._times, self._counts = backend, times, counts
         self._detect_every, self._min_presence, self._max_faces = detect_every, min_presence, max_faces
-        self._pool = ThreadPoolExecutor(1, "detect") if concurrent else None
+        self._pool = ThreadPoolExecutor(1, "detect", initializer=_yield_to_others) if concurrent else None
         self._since_detection = 0
         self._pending: Callable[[], Detections] | None = None
 
@@ -137,6 +139,11 @@ class FaceFinder:
         order = list(range(len(followed))) + [len(followed) + int(i) for i in present]
         keep = [i - len(followed) for i in distinct(boxes, order) if i >= len(followed)]
         return found.subset(keep)
+
+
+def _yield_to_others() -> None:
+    """Lower this thread's priority: the detector has a whole tick, what runs beside it has not."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def usable_regions(rois: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
