@@ -20,8 +20,7 @@ from hmgen_ros.nodes.base import HmgenNode
 from hmgen_ros.resources import resource
 
 #: Seconds after which a thread asks another for Python's lock. The default of 5 ms is an eighth of a tick,
-#: and threads that call into numpy, torch and the models hand the lock over hundreds of times a tick:
-#: with it, replay of the bundled recording runs at 27 Hz, with this at 43.
+#: and threads that call into numpy, torch and the models hand the lock over hundreds of times a tick.
 _SWITCH_INTERVAL_S = 0.0002
 
 
