@@ -93,8 +93,8 @@ $(STAMPS)/needs-$(needs_key): $(STAMPS)/torch-$(needs_key)
 	@$(call fresh,needs)
 
 $(STAMPS)/tools-$(needs_key): $(STAMPS)/needs-$(needs_key)
-	@echo "installing the tools of the tests"
-	@$(VENV)/bin/python scripts/list_requirements.py test > $(STAMPS)/requirements.txt
+	@echo "installing what training and the tests need"
+	@$(VENV)/bin/python scripts/list_requirements.py train test > $(STAMPS)/requirements.txt
 	@$(install) -r $(STAMPS)/requirements.txt
 	@$(call fresh,tools)
 

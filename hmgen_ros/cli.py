@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TypeVar
 
 import tyro
@@ -44,15 +45,30 @@ def _run(arguments: list[str]) -> None:
         raise CommandError(str(error)) from error
 
 
-def _train_semi_markov(arguments: list[str]) -> None:
-    from hmgen_ros.generators.weights import WeightsError
-    from hmgen_ros.training.train_semi_markov import TrainConfig, train
+def _library(name: str, module: str, options: str, work: str) -> Callable[[list[str]], None]:
+    """A subcommand that hands its options to one function of a module of ours."""
 
-    options = _parse("train semi-markov", TrainConfig, arguments)
-    try:
-        train(options)
-    except WeightsError as error:
-        raise CommandError(str(error)) from error
+    def run(arguments: list[str]) -> None:
+        try:
+            found = import_module(f"hmgen_ros.{module}")
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("hmgen_ros"):
+                raise
+            raise CommandError(
+                f"hmgen {name} needs the package {error.name}; pip install 'hmgen_ros[train]'"
+            ) from error
+        from hmgen_ros.generators.weights import WeightsError
+
+        given = _parse(name, getattr(found, options), arguments)
+        expected = tuple(
+            getattr(found, error) for error in ("RunError", "TrainingError") if hasattr(found, error)
+        )
+        try:
+            getattr(found, work)(given)
+        except (WeightsError, *expected) as error:
+            raise CommandError(str(error)) from error
+
+    return run
 
 
 def _devices(arguments: list[str]) -> None:
@@ -88,10 +104,48 @@ COMMANDS = {
         "examples: hmgen run | hmgen run --source talk.mp4 --record out/ | hmgen run --source webcam:0 | "
         "hmgen run --headless --fast --json run.json",
     ),
+    "train social": Command(
+        _library("train social", "training.train_social", "SocialTrainConfig", "train"),
+        "Train a system of the thesis' chapter 3 (SocialInteractionGAN) on the AMI meetings.",
+        "examples: hmgen train social --system local_rnn --seed 1 | hmgen train social --system simple_rnn "
+        "--lambda-reco 1e-3 --target 80 | hmgen train social --system likelihood --ship likelihood. "
+        "The same command goes on with a run that was stopped. Curves: tensorboard --logdir out/social",
+    ),
+    "train attention": Command(
+        _library("train attention", "training.train_group_attention", "GroupAttentionTrainConfig", "train"),
+        "Train the group-attention action predictor on the AMI meetings.",
+        "example: hmgen train attention --seed 1 --ship group_attention",
+    ),
     "train semi-markov": Command(
-        _train_semi_markov,
+        _library("train semi-markov", "training.train_semi_markov", "TrainConfig", "train"),
         "Fit the semi-Markov action predictor on the AMI meetings.",
         "example: hmgen train semi-markov --data ../shared/data",
+    ),
+    "train persistence": Command(
+        _library("train persistence", "training.train_persistence", "PersistenceTrainConfig", "train"),
+        "Count how long people go on with what they do, for the simplest reference.",
+        "example: hmgen train persistence",
+    ),
+    "train inception": Command(
+        _library("train inception", "training.train_inception", "InceptionTrainConfig", "train"),
+        "Train the network behind SFID, which tells real from generated action sequences.",
+        "example: hmgen train inception --target 80",
+    ),
+    "evaluate social": Command(
+        _library("evaluate social", "evaluation.evaluate_social", "EvaluateSocialConfig", "evaluate_social"),
+        "Score the action predictors on meetings that they were not trained on.",
+        "examples: hmgen evaluate social --data ../shared/data --split test --json social.json | "
+        "hmgen evaluate social --data my_rasters --models group_attention persistence --plots out/",
+    ),
+    "report social": Command(
+        _library("report social", "evaluation.social_report", "ReportConfig", "write_report"),
+        "Write docs/results/social.md, tables and figures, from logged runs and an evaluation.",
+        "example: hmgen report social --runs docs/results/social_runs --evaluation social.json",
+    ),
+    "data ami": Command(
+        _library("data ami", "data.ami_conversion", "RasterConfig", "write_rasters"),
+        "Turn the AMI corpus' own XML annotations into the 25 Hz rasters that training reads.",
+        "example: hmgen data ami --xml ami_public_manual_1.7 --out data/ami_25hz",
     ),
     "devices": Command(_devices, "List the microphones of this machine."),
 }

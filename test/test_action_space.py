@@ -59,6 +59,42 @@ def test_json_round_trip(space: ActionSpace) -> None:
     assert ActionSpace.from_json(json.loads(json.dumps(space.to_json()))) == space
 
 
+@QUICK
+@given(st.sets(masks, min_size=1, max_size=20), st.lists(masks, min_size=1, max_size=30))
+def test_other_stands_for_everything_that_is_not_in(chosen: set[int], asked: list[int]) -> None:
+    first = (0, *sorted(chosen - {0}))
+    rest = next(mask for mask in (*asked, *range(2, 2 * len(first) + 4, 2)) if mask not in first)
+    space = ActionSpace((*first, rest), other=True)
+    for mask in (*first, *asked):
+        assert space.encode(mask) == (first.index(mask) if mask in first else len(first))
+    assert space.decode(len(first)) == rest
+    assert space.labels[-1] == "other"
+    assert space.labels[:-1] == ActionSpace(first).labels
+    assert space.encode(UNKNOWN_MASK) == ABSENT
+    assert ActionSpace.from_json(json.loads(json.dumps(space.to_json()))) == space
+    assert space != ActionSpace(space.masks)
+
+
+@QUICK
+@given(
+    st.lists(st.sampled_from([NONE, SPEAK, NOD, HAND, NOTES, SPEAK | NOD, UNKNOWN_MASK]), min_size=1),
+    st.floats(0.01, 1.0),
+    st.integers(2, 7),
+)
+def test_most_common_with_other(values: list[int], share: float, limit: int) -> None:
+    corpus = np.array([NONE, *values])
+    space = ActionSpace.most_common(corpus, share, limit, other=True)
+    known = corpus[corpus != UNKNOWN_MASK]
+    taken = space.masks[:-1] if space.other else space.masks
+    rest = known[~np.isin(known, taken)]
+    assert len(space) <= limit
+    assert space.other == bool(rest.size)
+    if space.other:
+        counts = {mask: int((rest == mask).sum()) for mask in set(rest.tolist())}
+        assert counts[space.masks[-1]] == max(counts.values())
+        assert len(space) == limit or np.isin(known, taken).mean() >= share - 1e-9
+
+
 def test_examples() -> None:
     assert SPACE.encode(SPEAK | HAND) == SPACE.encode(SPEAK)
     assert SPACE.encode(HAND) == 0
@@ -78,6 +114,18 @@ def test_most_common_reaches_the_share_and_no_more() -> None:
     assert ActionSpace.most_common(corpus, 1.0, limit=2).masks == (NONE, SPEAK)
 
 
+def test_most_common_gathers_the_rest() -> None:
+    corpus = np.array([NONE] * 60 + [SPEAK] * 30 + [NOD] * 6 + [NOTES] * 4 + [UNKNOWN_MASK] * 900)
+    space = ActionSpace.most_common(corpus, 0.90, other=True)
+    assert (space.masks, space.other) == ((NONE, SPEAK, NOD), True)
+    assert space.encode_array(corpus[[0, 60, 90, 96, 100]]).tolist() == [0, 1, 2, 2, ABSENT]
+    assert space.encode(SPEAK | NOD) == 2, "not read as the nearest"
+    assert space.with_action(Action.HEAD_GESTURE).tolist() == [False, False, True]
+    whole = ActionSpace.most_common(corpus, 1.0, other=True)
+    assert (whole.masks, whole.other) == ((NONE, SPEAK, NOD, NOTES), False), "nothing is left over"
+    assert ActionSpace.most_common(corpus, 1.0, limit=3, other=True).masks == (NONE, SPEAK, NOD)
+
+
 def test_none_is_always_in() -> None:
     corpus = np.array([SPEAK] * 98 + [NOD, NONE])
     assert set(ActionSpace.most_common(corpus, 0.9).masks) == {SPEAK, NONE}
@@ -93,6 +141,13 @@ def test_bad_spaces_are_refused(bad: tuple[int, ...]) -> None:
 
 
 def test_bad_values_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"mask 0 \(none\)"):
+        ActionSpace((SPEAK, 0), other=True)
+    with pytest.raises(ValueError, match="limit in 2 to 255"):
+        ActionSpace.most_common(np.array([0]), limit=1, other=True)
+    for wrong in ({"masks": [0]}, {"masks": [0, 2], "other": 1}, {"masks": [0, 2], "other": True, "x": 1}):
+        with pytest.raises(ValueError, match="'masks' and 'other'"):
+            ActionSpace.from_json(wrong)
     with pytest.raises(ValueError, match="bits"):
         SPACE.encode(1 << 12)
     with pytest.raises(ValueError, match="outside"):

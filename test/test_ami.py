@@ -10,9 +10,12 @@ import pytest
 from rich.console import Console
 
 from hmgen_ros.data.ami import (
+    TRAINING_SERIES,
     CorpusError,
+    Selection,
     complete_meetings,
     data_directory,
+    meetings_of,
     read_index,
     read_meeting,
 )
@@ -116,6 +119,72 @@ def test_only_completely_annotated_meetings_are_chosen(corpus: Path) -> None:
         complete_meetings(corpus / "ami_25hz", "training")
 
 
+def names_of(selection: Selection) -> list[str]:
+    return [meeting.info.name for meeting in selection.meetings]
+
+
+def test_meetings_of_a_part_are_the_complete_ones(corpus: Path) -> None:
+    folder = corpus / "ami_25hz"
+    assert names_of(meetings_of(folder, "train")) == ["ES2002a", "ES2002b"]
+    assert len(meetings_of(folder, "all").meetings) == 7
+    assert names_of(meetings_of(folder, "held_out")) == ["ES2003a", "ES2004a", "IS1008a", "IS1008b", "IN1005"]
+    assert meetings_of(folder, "all").notice == ""
+    with pytest.raises(ValueError, match="no part 'unseen'; there are train"):
+        meetings_of(folder, "unseen")
+
+
+def test_people_of_the_training_series_are_not_held_out(corpus: Path) -> None:
+    folder = corpus / "ami_25hz"
+    people = {"ES2002b": ["Ann", "Bob"], "IN1005": ["Bob", "Eve"], "IS1008a": ["Joe"], "ES2003a": [None]}
+    index = json.loads((folder / "index.json").read_text())
+    for line in index["meetings"]:
+        named = people.get(line["meeting"], [])
+        line["speakers"] = {seat: {"name": name} for seat, name in zip("ABCD", named, strict=False)}
+    (folder / "index.json").write_text(json.dumps(index))
+    assert names_of(meetings_of(folder, "held_out")) == ["ES2003a", "ES2004a", "IS1008a", "IS1008b"]
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """Another recording's folder: other names, no parts, one, two and seven people."""
+    entries = []
+    for seed, (name, people) in enumerate({"lab-1": 1, "lab-2": 2, "EN2001a": 7}.items()):
+        fields = {key: np.tile(raster, 2)[:, :people] for key, raster in rasters(300, seed).items()}
+        np.savez(tmp_path / f"{name}.npz", **fields)
+        entries.append({"meeting": name, "head": True, "mov": True})
+    entries[0]["series"] = entries[1]["series"] = "lab"
+    (tmp_path / "index.json").write_text(json.dumps({**HEADER, "meetings": entries}))
+    return tmp_path
+
+
+def test_other_recordings_are_read(foreign: Path) -> None:
+    assert [(i.series, i.split) for i in read_index(foreign)] == [("lab", ""), ("lab", ""), ("EN2001", "")]
+    selection = meetings_of(foreign, "held_out")
+    assert [m.masks.shape for m in selection.meetings] == [(300, 1), (300, 2), (300, 7)]
+    assert all((m.masks & action_mask(Action.SPEAKING)).any() for m in selection.meetings)
+    with pytest.raises(CorpusError, match=r"index\.json: no meeting for 'validation'"):
+        meetings_of(foreign, "validation")
+    edit_index(lambda i: i["meetings"][0].update(split="test"))(foreign)
+    assert names_of(meetings_of(foreign, "test")) == ["lab-1", "lab-2"], "a part is told once a series"
+    edit_index(lambda i: i["meetings"][2].update(meeting="party", series=None))(foreign)
+    assert read_index(foreign)[2].series == "party"
+
+
+def test_our_training_series_are_never_held_out_whatever_the_folder_says(foreign: Path) -> None:
+    edit_index(lambda i: i["meetings"][0].update(series="TS3010", split="test"))(foreign)
+    assert names_of(meetings_of(foreign, "held_out")) == ["lab-2", "EN2001a"]
+
+
+def test_incomplete_meetings_are_taken_with_a_notice(foreign: Path) -> None:
+    for number in range(3):
+        edit_index(lambda i, n=number: i["meetings"][n].update(head=False))(foreign)
+    selection = meetings_of(foreign, "held_out")
+    assert len(selection.meetings) == 3
+    assert "none of the 3 meetings has head" in selection.notice
+    edit_index(lambda i: i["meetings"][1].update(head=True))(foreign)
+    assert names_of(meetings_of(foreign, "all")) == ["lab-2"]
+
+
 def edit_index(change: Callable[[dict], object]) -> Callable[[Path], None]:
     def work(folder: Path) -> None:
         index = json.loads((folder / "index.json").read_text())
@@ -143,13 +212,27 @@ def edit_meeting(change: Callable[[dict[str, np.ndarray]], object]) -> Callable[
         (edit_index(lambda i: i.update(hz=30)), r"field 'hz' is 30"),
         (edit_index(lambda i: i["meetings"][0].pop("head")), r"lacks the field 'head'"),
         (edit_index(lambda i: i["meetings"][0].pop("meeting")), r"lacks the field 'meeting'"),
-        (edit_index(lambda i: i["meetings"][0].update(meeting="x")), r"'x' is no AMI meeting"),
+        (
+            edit_index(lambda i: i["meetings"][0].update(meeting="../x")),
+            r"'\.\./x', not the name",
+        ),
+        (edit_index(lambda i: i["meetings"][0].update(meeting="")), r"'', not the name"),
+        (edit_index(lambda i: i["meetings"][0].update(speakers=["A"])), r"'speakers' of ES2002a is no table"),
         (edit_index(lambda i: i["meetings"][0].update(split="unseen")), r"series ES2002 lies in several"),
         (edit_index(lambda i: i.pop("head")), r"code list 'head' is missing"),
         (edit_index(lambda i: i.update(move=["sit"])), r"ES2002a\.npz: field 'move' has code 3"),
         (lambda f: (f / "ES2002a.npz").unlink(), r"missing .*ES2002a\.npz"),
         (lambda f: (f / "ES2002a.npz").write_bytes(b"PK\x03\x04rubbish"), r"ES2002a\.npz is damaged"),
         (edit_meeting(lambda m: m.pop("laugh")), r"ES2002a\.npz: field 'laugh' is missing"),
+        (edit_meeting(lambda m: m.pop("head")), r"ES2002a\.npz: field 'head' is missing, index\.json says"),
+        (
+            edit_meeting(lambda m: m.update(speak=m["speak"][:, :0])),
+            r"'speak' is \(200, 0\), not ticks by people",
+        ),
+        (
+            edit_meeting(lambda m: m.update(speak=m["speak"][:, 0])),
+            r"'speak' is \(200,\), not ticks by people",
+        ),
         (edit_meeting(lambda m: m.update(head=m["head"][:-1])), r"field 'head' is uint8 \(199, 4\)"),
         (edit_meeting(lambda m: m.update(move=m["move"].astype(float))), r"field 'move' is float64"),
         (edit_meeting(lambda m: m.update(speak=m["speak"] * 7)), r"field 'speak' has values"),
@@ -234,6 +317,12 @@ def test_the_real_corpus() -> None:
     for info in index:
         parts.setdefault(info.split, set()).add(info.series)
     assert not parts["train"] & (parts["validation"] | parts["test"])
+    assert parts["train"] == TRAINING_SERIES
+    people = {split: {who for i in index if i.split == split for who in i.people} for split in parts}
+    assert not people["train"] & (people["validation"] | people["test"])
+    held_out = meetings_of(folder, "held_out")
+    assert {m.info.split for m in held_out.meetings} <= {"validation", "test", ""}
+    assert not people["train"] & {who for m in held_out.meetings for who in m.info.people}
     for split in ("validation", "test"):
         meetings = complete_meetings(folder, split)
         known = np.concatenate([m.masks.ravel() for m in meetings])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hmgen_ros.evaluation.action_metrics import liveliness, score
-from hmgen_ros.evaluation.action_references import MarkovChain, Persistence
+from hmgen_ros.evaluation.action_references import MarkovChain
 from hmgen_ros.generators.action_space import ABSENT, ActionSpace
 from hmgen_ros.generators.semi_markov import SemiMarkov
 from hmgen_ros.generators.situations import CONTEXTS, SemiMarkovConfig, Situations
@@ -303,12 +303,11 @@ def test_liveliness() -> None:
     assert found.silence == pytest.approx((26 - 12) / 26)
 
 
-def test_references_are_distributions_and_fit() -> None:
+def test_the_markov_chain_is_a_distribution_and_fits() -> None:
     actions = np.random.default_rng(0).integers(0, 5, (5000, 2))
-    for method in (Persistence([actions], 5, (5,)), MarkovChain([actions], 5)):
-        table = method.predict(np.arange(5), 5)
-        np.testing.assert_allclose(table.sum(-1), 1.0)
-        np.testing.assert_allclose(table, 0.2, atol=0.03)
+    table = MarkovChain([actions], 5).predict(np.arange(5), 5)
+    np.testing.assert_allclose(table.sum(-1), 1.0)
+    np.testing.assert_allclose(table, 0.2, atol=0.03)
 
 
 def test_shipped_model_forecasts_what_meetings_look_like() -> None:

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from hmgen_ros.evaluation.action_metrics import liveliness, score
-from hmgen_ros.evaluation.action_references import MarkovChain, Persistence
+from hmgen_ros.evaluation.action_references import MarkovChain
 from hmgen_ros.generators.action_space import ABSENT
+from hmgen_ros.generators.persistence import Persistence, PersistenceState
 from hmgen_ros.generators.rollout import marginals
 from hmgen_ros.generators.semi_markov import SemiMarkov
 from hmgen_ros.generators.situations import SemiMarkovState
@@ -60,12 +61,13 @@ def evaluate(
     space = next(iter(models.values())).space
     now, truth = _windows(held_out, config.stride)
     reference: Report = {"persistence": {}, "markov_chain": {}}
-    persistence = Persistence(training, len(space), HORIZONS)
+    persistence = Persistence.fit(space, training, HORIZONS[-1])
+    persisting = persistence.outlook(PersistenceState(torch.from_numpy(now)), HORIZONS[-1])
     chain = MarkovChain(training, len(space))
     for horizon in HORIZONS:
         then = np.where(now == ABSENT, ABSENT, truth[:, horizon - 1])
-        for name, method in (("persistence", persistence), ("markov_chain", chain)):
-            _note(reference[name], horizon, method.predict(now, horizon), then)
+        _note(reference["persistence"], horizon, persisting[horizon - 1].numpy(), then)
+        _note(reference["markov_chain"], horizon, chain.predict(now, horizon), then)
     report: Report = {name: _evaluate_model(model, held_out, config) for name, model in models.items()}
     data = {key: round(value, 5) for key, value in asdict(liveliness(truth, space)).items()}
     return {**report, **reference, "data": data}

@@ -2,15 +2,16 @@
 
 A person may speak, nod and gesture at once, so what a person does is a bit mask
 (:func:`hmgen_ros.types.action_mask`). Forecasters work on one symbol a tick: as in the thesis
-(section 3.4) the symbols are the most common masks of the training data, and every other mask is read
-as the symbol nearest to it.
+(section 3.5.2) the symbols are the most common masks of the training data. Every other mask is read as
+the symbol nearest to it or, as the thesis does, as one extra symbol "other".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ class ActionSpace:
     Attributes:
         masks: ``A`` different bit masks; the index of a mask is the symbol of that joint action.
             ``NONE`` (0) must be among them.
+        other: the last symbol stands for every mask that is none of the symbols before it; its own mask
+            is the commonest of those, which is what it is decoded to.
 
     Raises:
         ValueError: ``NONE`` is missing, a mask occurs twice, has unknown bits, or there are more than
@@ -39,11 +42,12 @@ class ActionSpace:
     """
 
     masks: tuple[int, ...]
-    _nearest: NDArray[np.int64] = field(init=False, repr=False, compare=False)
+    other: bool = False
+    _symbols: NDArray[np.int64] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         masks = tuple(int(mask) for mask in self.masks)
-        if 0 not in masks:
+        if 0 not in (masks[:-1] if self.other else masks):
             raise ValueError("an action space needs the mask 0 (none), what most people do most of the time")
         if len(set(masks)) != len(masks) or len(masks) > 255:
             raise ValueError(f"an action space needs up to 255 different masks, got {masks}")
@@ -51,60 +55,78 @@ class ActionSpace:
             if not 0 <= mask <= KNOWN_BITS or mask & ~KNOWN_BITS:
                 raise ValueError(f"mask {mask:#x} has bits beyond {KNOWN_BITS:#x} or is the unknown mask")
         object.__setattr__(self, "masks", masks)
-        object.__setattr__(self, "_nearest", _nearest_table(masks))
+        object.__setattr__(self, "_symbols", _symbol_table(masks, self.other))
 
     @classmethod
-    def most_common(cls, masks: NDArray[np.integer], share: float = 0.99, limit: int = 255) -> ActionSpace:
+    def most_common(
+        cls, masks: NDArray[np.integer], share: float = 0.99, limit: int = 255, other: bool = False
+    ) -> ActionSpace:
         """The most common masks of a corpus, most common first.
 
         Args:
             masks: any shape, bit masks; unknown ones are not counted.
             share: masks are taken until they make up this part of all known ones, in (0, 1].
-            limit: at most so many masks, at least 1.
+            limit: at most so many symbols, at least 1, with ``other`` at least 2.
+            other: one more symbol at the end for the masks that were not taken, where there are any.
 
         Raises:
             ValueError: nothing is known in ``masks``, or ``share`` or ``limit`` is out of range.
         """
-        if not 0.0 < share <= 1.0 or not 1 <= limit <= 255:
-            raise ValueError(f"share must lie in (0, 1] and limit in 1 to 255, got {share} and {limit}")
+        if not 0.0 < share <= 1.0 or not 1 + other <= limit <= 255:
+            raise ValueError(
+                f"share must lie in (0, 1] and limit in {1 + other} to 255, got {share} and {limit}"
+            )
         flat = np.asarray(masks).ravel().astype(np.int64)
         known = flat[(flat & UNKNOWN_MASK) == 0]
         if not known.size:
             raise ValueError("no known mask to build an action space from")
         values, counts = np.unique(known, return_counts=True)
         order = np.argsort(-counts, kind="stable")
+        ranked = [int(v) for v in values[order]]
         needed = int(np.searchsorted(np.cumsum(counts[order]), share * known.size - 1e-9)) + 1
-        chosen = [int(v) for v in values[order][: min(needed, limit)]]
-        if 0 not in chosen:
-            chosen = [*chosen[: limit - 1], 0]
-        return cls(tuple(chosen))
+        chosen = _with_none(ranked[:needed], limit)
+        if not other or set(ranked) <= set(chosen):
+            return cls(tuple(chosen))
+        chosen = _with_none(ranked[:needed], limit - 1)
+        return cls((*chosen, next(mask for mask in ranked if mask not in chosen)), other=True)
 
     @classmethod
-    def from_json(cls, data: Sequence[int]) -> ActionSpace:
-        """The space that :meth:`to_json` wrote."""
+    def from_json(cls, data: Sequence[int] | Mapping[str, Any]) -> ActionSpace:
+        """The space that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: ``data`` is neither a list of masks nor an object with ``masks`` and ``other``.
+        """
+        if isinstance(data, Mapping):
+            if set(data) != {"masks", "other"} or not isinstance(data["other"], bool):
+                raise ValueError(f"an action space has 'masks' and 'other' (true or false), got {dict(data)}")
+            return cls(tuple(data["masks"]), data["other"])
         return cls(tuple(data))
 
-    def to_json(self) -> list[int]:
-        """The masks as plain numbers."""
-        return list(self.masks)
+    def to_json(self) -> list[int] | dict[str, Any]:
+        """The masks as a plain list; with ``other`` an object ``{"masks": [...], "other": true}``."""
+        masks = list(self.masks)
+        return {"masks": masks, "other": True} if self.other else masks
 
     def __len__(self) -> int:
         return len(self.masks)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Readable name of every joint action, e.g. ``"speaking+hand_gesture"``."""
-        return tuple(mask_label(mask) for mask in self.masks)
+        """Readable name of every joint action, e.g. ``"speaking+hand_gesture"``, at the end ``"other"``."""
+        names = tuple(mask_label(mask) for mask in self.masks)
+        return (*names[:-1], "other") if self.other else names
 
     def with_action(self, action: int) -> NDArray[np.bool_]:
-        """``[A]``, read-only: the joint actions that contain the action of this code."""
+        """``[A]``, read-only: the joint actions whose mask contains the action of this code."""
         return _with_action(self.masks, int(action))
 
     def encode(self, mask: int) -> int:
         """Index of a mask in this space.
 
         A mask that is not in the space becomes the one that shares most actions with it, of those the
-        one with fewest actions the person does not do, of those the first. Unknown is ``ABSENT``.
+        one with fewest actions the person does not do, of those the first; in a space with ``other`` it
+        becomes the last symbol. Unknown is ``ABSENT``.
 
         Raises:
             ValueError: the mask has bits that stand for no action.
@@ -121,7 +143,7 @@ class ActionSpace:
         unknown = (values & UNKNOWN_MASK) != 0
         if np.any((values & ~(KNOWN_BITS | UNKNOWN_MASK)) != 0):
             raise ValueError(f"masks may only have the bits {KNOWN_BITS | UNKNOWN_MASK:#x} set")
-        return np.where(unknown, ABSENT, self._nearest[np.where(unknown, 0, values)])
+        return np.where(unknown, ABSENT, self._symbols[np.where(unknown, 0, values)])
 
     def decode(self, index: int) -> int:
         """The mask of an index; the unknown mask for ``ABSENT``.
@@ -143,10 +165,19 @@ def _with_action(masks: tuple[int, ...], action: int) -> NDArray[np.bool_]:
     return has
 
 
-def _nearest_table(masks: tuple[int, ...]) -> NDArray[np.int64]:
-    """``[1024]`` index of the nearest mask for every possible mask."""
+def _with_none(ranked: list[int], limit: int) -> list[int]:
+    """The first ``limit`` masks, the last of them replaced by 0 where that is not among them."""
+    chosen = ranked[:limit]
+    return chosen if 0 in chosen else [*chosen[: limit - 1], 0]
+
+
+def _symbol_table(masks: tuple[int, ...], other: bool) -> NDArray[np.int64]:
+    """``[1024]`` symbol of every possible mask: itself, else the last (``other``) or the nearest one."""
     asked = np.arange(_TABLE_SIZE)[:, None]
     entries = np.array(masks)[None, :]
+    if other:
+        same = asked == entries
+        return np.where(same.any(axis=1), same.argmax(axis=1), len(masks) - 1)
     shared = np.bitwise_count(asked & entries).astype(np.int64)
     extra = np.bitwise_count(entries & ~asked).astype(np.int64)
     return np.asarray(np.argmax(shared * 64 - extra, axis=1), dtype=np.int64)

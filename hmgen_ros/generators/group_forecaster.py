@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hmgen_ros.generators.action_space import KNOWN_BITS
 from hmgen_ros.generators.interface import ActionPredictor
+from hmgen_ros.generators.persistence import Persistence
 from hmgen_ros.generators.rollout import (
     NextAction,
     count_speaking_ticks,
@@ -37,7 +38,11 @@ from hmgen_ros.types import (
 
 ACTION_PREDICTORS: dict[str, Callable[[str], ActionPredictor[Any]]] = {
     "semi_markov": lambda device: SemiMarkov.load("semi_markov", device),
+    "persistence": lambda device: Persistence.load("persistence", device),
 }
+
+#: The one that wins on held-out series; see docs/results/social.md.
+DEFAULT_ACTION_PREDICTOR = "semi_markov"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +138,11 @@ class GroupForecaster:
         spoken = np.append(self._spoken, 0)[np.array(before, np.int64)]
         self._spoken = count_speaking_ticks(spoken, current, self._predictor.space)
         self._last = torch.from_numpy(current).to(self._device)
-        seats.state, following = self._predictor.step(seats.state, self._last)
-        sampled = self._predictor.rollout(seats.state, self._steps, self._samples, self._generator)
-        smooth = self._predictor.outlook(seats.state, self._steps)
-        smooth = following if smooth is None else smooth
-        return self._summarise(scene, masks, current, sampled.cpu().numpy(), smooth.cpu().numpy())
+        seats.state, _ = self._predictor.step(seats.state, self._last)
+        futures = self._predictor.futures(seats.state, self._steps, self._samples, self._generator)
+        return self._summarise(
+            scene, masks, current, futures.samples.cpu().numpy(), futures.marginals.cpu().numpy()
+        )
 
     def _summarise(
         self,
@@ -145,14 +150,14 @@ class GroupForecaster:
         masks: list[int],
         current: NDArray[np.int64],
         sampled: NDArray[np.int64],
-        smooth: NDArray[np.float32],
+        table: NDArray[np.float32],
     ) -> GroupForecast:
         space, stamp, horizon_s = self._predictor.space, scene.stamp_ns, self._steps / TICK_HZ
         ids = [person.person_id for person in scene.people]
         actions = next_actions(sampled, current, space)
         speaker = next_speaker(sampled, current, self._spoken, space)
         return GroupForecast(
-            forecast(sampled, smooth, current, space, stamp, ids),
+            forecast(sampled, table, current, space, stamp, ids),
             tuple(
                 _outlook(action, stamp, person_id, mask, horizon_s)
                 for action, person_id, mask in zip(actions, ids, masks, strict=True)

@@ -9,17 +9,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from hmgen_ros.generators.action_space import ABSENT, ActionSpace
+from hmgen_ros.generators.rollout import marginals
 
-__all__ = ["ABSENT", "ActionPredictor", "MotionPredictor"]
+__all__ = ["ABSENT", "ActionPredictor", "Futures", "MotionPredictor"]
 
 State = TypeVar("State")
+
+
+@dataclass(frozen=True, slots=True)
+class Futures:
+    """What a group may do next.
+
+    Attributes:
+        samples: ``[S, T, ..., N]`` int64 sampled symbols, ``ABSENT`` for absent people.
+        marginals: ``[T, ..., N, A]`` float32 probabilities of each symbol at each step; zero for absent
+            people, else they sum to 1.
+    """
+
+    samples: Tensor
+    marginals: Tensor
 
 
 class StreamingPredictor(nn.Module, ABC, Generic[State]):
@@ -82,15 +97,54 @@ class ActionPredictor(StreamingPredictor[State]):
         """``[B, T, N]`` int64 actions to ``[B, T, N, A]`` probabilities of the actions one tick later."""
 
     @abstractmethod
+    def history(self, actions: Tensor, ticks: Tensor) -> State:
+        """The states right after some ticks of one sequence, as streaming it would give them.
+
+        Args:
+            actions: ``[T, N]`` int64.
+            ticks: ``[W]`` int64, each from 0 to ``T - 1``.
+
+        Returns:
+            A state whose tensors have the leading dimension ``W``, for :meth:`rollout` and :meth:`futures`.
+        """
+
+    @abstractmethod
+    def next_probabilities(self, state: State) -> Tensor:
+        """``[..., N, A]`` probabilities of the tick after a state; zero for absent people."""
+
+    @abstractmethod
     def rollout(self, state: State, steps: int, samples: int, generator: torch.Generator) -> Tensor:
-        """Sample futures of the whole group: ``[samples, steps, N]`` int64, ``ABSENT`` in absent slots."""
+        """Sample futures of the whole group: ``[samples, steps, ..., N]`` int64, ``ABSENT`` in absent slots.
+
+        Args:
+            state: of one group (``[N]`` slots), or of several at once with leading dimensions ``...``.
+            steps: length of each future in ticks, at least 1.
+            samples: number of futures, at least 1.
+            generator: of the random numbers; the same seed gives the same futures.
+        """
 
     def outlook(self, state: State, steps: int) -> Tensor | None:
-        """Probabilities without sampling, ``[steps, N, A]``, the first step exact; zero in absent slots.
+        """Probabilities without sampling, ``[steps, ..., N, A]``, the first step exact; zero where absent.
 
         None where a generator can only sample. See :func:`hmgen_ros.generators.rollout.marginals`.
         """
         return None
+
+    def futures(self, state: State, steps: int, samples: int, generator: torch.Generator) -> Futures:
+        """Sampled futures and the probabilities read off them; arguments as of :meth:`rollout`.
+
+        A generator that knows the distribution each sampled action was drawn from should average those
+        instead: the same expectation with less noise.
+        """
+        sampled = self.rollout(state, steps, samples, generator)
+        smooth = self.outlook(state, steps)
+        smooth = self.next_probabilities(state) if smooth is None else smooth
+        # marginals() knows one group; several are laid side by side as if they were one.
+        shape = (*sampled.shape[1:], smooth.shape[-1])
+        people = sampled.flatten(2).cpu().numpy()
+        rows = (steps, -1, shape[-1]) if smooth.dim() == len(shape) else (-1, shape[-1])
+        table = marginals(people, smooth.reshape(rows).cpu().numpy())
+        return Futures(sampled, torch.from_numpy(table).reshape(shape).to(sampled.device))
 
 
 class MotionPredictor(StreamingPredictor[State]):

@@ -103,7 +103,7 @@ def marginals(samples: ArrayLike, outlook: ArrayLike, outlook_weight: float = 12
 
 def forecast(
     samples: ArrayLike,
-    outlook: ArrayLike,
+    probabilities: ArrayLike,
     current: ArrayLike,
     space: ActionSpace,
     stamp_ns: int,
@@ -113,7 +113,7 @@ def forecast(
 
     Args:
         samples: ``[S, T, N]`` sampled futures.
-        outlook: ``[T, N, A]`` or ``[N, A]`` probabilities without sampling (see :func:`marginals`).
+        probabilities: ``[T, N, A]`` of each action at each step.
         current: ``[N]`` what each person does now; ``ABSENT`` people are left out of the forecast.
         space: the forecaster's action space.
         stamp_ns: stamp of the last observed tick.
@@ -123,9 +123,11 @@ def forecast(
         ValueError: the numbers of people differ.
     """
     drawn, now = _samples(samples), np.asarray(current, dtype=np.int64)
-    if not len(person_ids) == drawn.shape[2] == len(now):
+    table = np.asarray(probabilities, dtype=np.float32)
+    if not len(person_ids) == drawn.shape[2] == len(now) == table.shape[1]:
         raise ValueError(
-            f"{len(person_ids)} names, {len(now)} actions and {drawn.shape[2]} sampled people differ"
+            f"{len(person_ids)} names, {len(now)} actions, {drawn.shape[2]} sampled people and "
+            f"probabilities of {table.shape[1]} differ"
         )
     seen = now != ABSENT
     return ActionForecast(
@@ -133,7 +135,7 @@ def forecast(
         person_ids=tuple(name for name, there in zip(person_ids, seen, strict=True) if there),
         action_masks=space.masks,
         current=now[seen],
-        probabilities=marginals(drawn, outlook)[:, seen],
+        probabilities=table[:, seen],
         samples=drawn[:, :, seen].astype(np.uint8),
     )
 

@@ -196,6 +196,12 @@ class SemiMarkov(ActionPredictor[SemiMarkovState]):
         sampled = self._sampler.sample(*(tensor.cpu().numpy() for tensor in tensors))
         return torch.from_numpy(sampled).to(device)
 
+    def history(self, actions: Tensor, ticks: Tensor) -> SemiMarkovState:
+        """States right after some ticks of one ``[T, N]`` sequence; see :meth:`ActionPredictor.history`."""
+        self._check(actions)
+        states = self.situations.history(actions)
+        return SemiMarkovState(states.own[ticks], states.dwell[ticks], states.voice[ticks])
+
     def _check(self, actions: Tensor) -> None:
         if actions.numel() and not ABSENT <= int(actions.min()) <= int(actions.max()) < len(self.space):
             raise ValueError(

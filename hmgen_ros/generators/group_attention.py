@@ -1,0 +1,268 @@
+"""A forecaster of joint actions that attends to what each person in the group did, and when.
+
+Two networks of very different cost share the work:
+
+* the *encoder* runs once a tick. Everybody has a token made of present state and habits
+  (:mod:`hmgen_ros.generators.person_history`) and tokens of the last changes with their ages; each person
+  attends to all tokens of all people, which gives the person's code. Nothing depends on the order or the
+  number of people;
+* the *decoder* is asked at every tick of every sampled future for the probabilities of each person's next
+  joint action. It sees the code, which grows old while a future goes on, how long the present action has
+  held, how long ago the voice began or ended, and the most that any other person shows. The present action
+  has a logit of its own, so that to go on is what happens unless something speaks against it.
+
+It follows SocialInteractionGAN (thesis section 3.3) in coding the past once and in sharing the people's
+states at every generated step; other than there the past has no end, attention takes the place of the
+encoder's LSTM, and time enters as relative time. Trained by likelihood in
+:mod:`hmgen_ros.training.train_group_attention`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmgen_ros.generators import weights
+from hmgen_ros.generators.action_space import ABSENT, ActionSpace
+from hmgen_ros.generators.event_sampler import Group, HazardTables, Outlook, sample
+from hmgen_ros.generators.group_attention_networks import Decoder, Encoder, GroupAttentionConfig
+from hmgen_ros.generators.interface import ActionPredictor, Futures
+from hmgen_ros.generators.person_history import History, HistoryConfig, HistoryState
+from hmgen_ros.types import Action
+
+KIND = "group_attention"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupAttentionState(HistoryState):
+    """What is remembered of each person, and what the encoder made of it.
+
+    Attributes:
+        code: ``[..., N, H]`` float32.
+    """
+
+    code: Tensor
+
+
+class GroupAttention(ActionPredictor[GroupAttentionState]):
+    """See the module's text.
+
+    Args:
+        space: the joint actions; speaking must be among them.
+        config: sizes.
+
+    Attributes:
+        chain: ``[A, A]`` float32, rows sum to 1: the Markov chain of single people, by which the outlook
+            follows those who have left their present action. Counted, not learned; set by the training.
+
+    Raises:
+        ValueError: nobody can speak in this space.
+    """
+
+    chain: Tensor
+
+    def __init__(self, space: ActionSpace, config: GroupAttentionConfig | None = None) -> None:
+        super().__init__()
+        self.space, self.config = space, config or GroupAttentionConfig()
+        self.history_of = History(space, self.config.history)
+        if Action.SPEAKING not in self.history_of.actions:
+            raise ValueError("the action space of a group needs speaking")
+        self.encoder = Encoder(self.history_of, self.config)
+        self.decoder = Decoder(self.history_of, self.config)
+        self.register_buffer("chain", torch.eye(len(space)))
+        self._tables: HazardTables | None = None
+        self._outlooks: dict[int, Outlook] = {}
+
+    @classmethod
+    def load(cls, name: str, device: str | torch.device = "cpu") -> GroupAttention:
+        """The model of this name in the package's ``models/``, ready to serve.
+
+        Raises:
+            hmgen_ros.generators.weights.WeightsError: no such model, or its file is damaged.
+        """
+        return cls.from_weights(weights.load(name)).to(device).eval()
+
+    @classmethod
+    def from_weights(cls, loaded: weights.Weights) -> GroupAttention:
+        """The model that :meth:`to_weights` described.
+
+        Raises:
+            hmgen_ros.generators.weights.WeightsError: these are weights of something else.
+        """
+        config = loaded.config_of(KIND)
+        try:
+            sizes = dict(config["sizes"])
+            history = dict(sizes.pop("history"))
+            history["time_constants_s"] = tuple(history["time_constants_s"])
+            space = ActionSpace.from_json(config["action_masks"])
+            model = cls(space, GroupAttentionConfig(HistoryConfig(**history), **sizes))
+            model.load_state_dict(loaded.tensors)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise weights.WeightsError(f"{loaded.source}: {error}; train the model again") from error
+        return model.eval()
+
+    def to_weights(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Configuration and tensors, to be written by :func:`hmgen_ros.generators.weights.save`."""
+        config = {"kind": KIND, "action_masks": self.space.to_json(), "sizes": asdict(self.config)}
+        return config, dict(self.state_dict())
+
+    def train(self, mode: bool = True) -> GroupAttention:
+        """Switch between training and serving; the arrays for sampling are made anew."""
+        self._tables, self._outlooks = None, {}
+        super().train(mode)
+        return self
+
+    def initial_state(self, slots: int) -> GroupAttentionState:
+        """State of ``slots`` empty slots."""
+        past = self.history_of.initial(slots)
+        return _coded(past, torch.zeros(slots, self.config.hidden, device=past.weight.device))
+
+    def reset_slots(self, state: GroupAttentionState, slots: Tensor) -> GroupAttentionState:
+        """Forget the history where ``slots`` (``[N]`` bool) is set."""
+        return self.arrange(state, [-1 if forget else place for place, forget in enumerate(slots.tolist())])
+
+    def step(self, state: GroupAttentionState, actions: Tensor) -> tuple[GroupAttentionState, Tensor]:
+        """Observe ``[N]`` actions; see :meth:`ActionPredictor.step`.
+
+        Raises:
+            ValueError: an action is neither in the space nor ``ABSENT``, or the number of slots changed.
+        """
+        if actions.shape != state.symbol.shape:
+            raise ValueError(
+                f"state has {tuple(state.symbol.shape)} slots, got actions {tuple(actions.shape)}"
+            )
+        self._check(actions)
+        past = self.history_of.advance(state, actions)
+        code = self.codes(map_state(past, lambda values: values.unsqueeze(0)))[0]
+        state = _coded(past, code)
+        return state, self.next_probabilities(state)
+
+    def history(self, actions: Tensor, ticks: Tensor) -> GroupAttentionState:
+        """States right after some ticks of one ``[T, N]`` sequence; see :meth:`ActionPredictor.history`."""
+        self._check(actions)
+        past = map_state(self.history_of.of_sequence(actions), lambda values: values[ticks])
+        return _coded(past, self.codes(past))
+
+    def forward(self, actions: Tensor) -> Tensor:
+        """``[B, T, N]`` actions to ``[B, T, N, A]`` probabilities of the actions one tick later.
+
+        Raises:
+            ValueError: an action is neither in the space nor ``ABSENT``.
+        """
+        every = torch.arange(actions.shape[1], device=actions.device)
+        return torch.stack([self.next_probabilities(self.history(one, every)) for one in actions])
+
+    def codes(self, past: HistoryState, no_heads: Tensor | None = None) -> Tensor:
+        """``[B, N, H]`` the encoder's codes of ``[B, N]`` people.
+
+        Args:
+            past: what is remembered of them.
+            no_heads: ``[B]`` bool, where head gestures are not annotated; nowhere if None.
+        """
+        people, events = self.history_of.person_features(past), self.history_of.event_features(past)
+        present = past.symbol != ABSENT
+        if no_heads is None:
+            no_heads = torch.zeros(len(present), dtype=torch.bool, device=present.device)
+        codes: Tensor = self.encoder(people, events, present, no_heads)
+        return codes
+
+    @torch.no_grad()
+    def next_probabilities(self, state: GroupAttentionState) -> Tensor:
+        """``[..., N, A]`` probabilities of the tick after the state; zero for absent people."""
+        tables, flat = self._serving(), _with_groups(state)
+        present, codes = self._present(flat)
+        fixed = tables.fixed(codes, present.symbol, present.previous)
+        table = tables.probabilities(present, fixed, np.zeros(len(flat.symbol), np.int64), 1)[..., 0]
+        table[:, present.symbol == ABSENT] = 0.0
+        probabilities = torch.from_numpy(table).permute(2, 1, 0)  # [R, N, A]
+        return probabilities.reshape(*state.symbol.shape, len(self.space)).to(state.symbol.device)
+
+    def rollout(
+        self, state: GroupAttentionState, steps: int, samples: int, generator: torch.Generator
+    ) -> Tensor:
+        """Sample futures; see :meth:`ActionPredictor.rollout`."""
+        return self.futures(state, steps, samples, generator).samples
+
+    @torch.inference_mode()
+    def futures(
+        self, state: GroupAttentionState, steps: int, samples: int, generator: torch.Generator
+    ) -> Futures:
+        """Sampled futures, and probabilities from them and from what needs no sampling.
+
+        The probabilities that the symbols were drawn from, averaged over the futures, know how people react
+        to each other; :func:`hmgen_ros.generators.event_sampler.outlook` knows rare actions too.
+
+        Raises:
+            ValueError: ``steps`` or ``samples`` is below 1.
+        """
+        if steps < 1 or samples < 1:
+            raise ValueError(f"steps and samples must be at least 1, got {steps} and {samples}")
+        flat = _with_groups(state)
+        lead, (groups, people) = state.symbol.shape[:-1], flat.symbol.shape
+        device = flat.symbol.device
+        uniform = torch.rand((people, groups, samples, steps), generator=generator, device=generator.device)
+        present, codes = self._present(flat)
+        found = sample(self._serving(), present, codes, uniform.cpu().numpy())
+        smooth = self._outlook_for(steps)(found.path, present.symbol)
+        weight = self.config.outlook_weight
+        table = (samples * found.mean + weight * smooth) / (samples + weight)
+        table[:, present.symbol == ABSENT] = 0.0
+        sampled = torch.from_numpy(found.symbols).permute(2, 3, 1, 0)  # [S, T, R, N]
+        marginals = torch.from_numpy(table).permute(3, 2, 1, 0)  # [T, R, N, A]
+        return Futures(
+            sampled.reshape(samples, steps, *lead, people).to(device),
+            marginals.reshape(steps, *lead, people, len(self.space)).to(device),
+        )
+
+    def _serving(self) -> HazardTables:
+        """The decoder as arrays; kept while the weights do not change."""
+        if self.training:
+            return self.decoder.tables()
+        if self._tables is None:
+            self._tables = self.decoder.tables()
+        return self._tables
+
+    def _present(self, state: GroupAttentionState) -> tuple[Group, np.ndarray[Any, Any]]:
+        """The present and the codes as arrays, people first."""
+
+        def array(values: Tensor) -> np.ndarray[Any, Any]:
+            return np.ascontiguousarray(values.detach().transpose(0, 1).cpu().numpy())
+
+        voice = state.since[..., self.decoder.voice]
+        counters = [array(values) for values in (state.symbol, state.previous, -state.dwell, -voice)]
+        return Group(*counters), array(state.code.float())
+
+    def _outlook_for(self, steps: int) -> Outlook:
+        if steps not in self._outlooks:
+            self._outlooks = {steps: Outlook(self.chain.cpu().numpy(), steps)}
+        return self._outlooks[steps]
+
+    def _check(self, actions: Tensor) -> None:
+        if actions.numel() and not ABSENT <= int(actions.min()) <= int(actions.max()) < len(self.space):
+            raise ValueError(
+                f"actions must be {ABSENT} (absent) to {len(self.space) - 1}, got {int(actions.min())} to "
+                f"{int(actions.max())}"
+            )
+
+
+def map_state(state: HistoryState, change: Callable[[Tensor], Tensor]) -> HistoryState:
+    """A state of the same kind with ``change`` applied to each tensor."""
+    return type(state)(*(change(getattr(state, field.name)) for field in fields(state)))
+
+
+def _coded(past: HistoryState, code: Tensor) -> GroupAttentionState:
+    kept = {field.name: getattr(past, field.name) for field in fields(HistoryState)}
+    return GroupAttentionState(**kept, code=code)
+
+
+def _with_groups(state: GroupAttentionState) -> GroupAttentionState:
+    """The state with exactly one leading dimension."""
+    lead = state.symbol.shape[:-1]
+    flat = map_state(state, lambda values: values.reshape(math.prod(lead), *values.shape[len(lead) :]))
+    return cast(GroupAttentionState, flat)
