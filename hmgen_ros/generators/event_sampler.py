@@ -35,8 +35,9 @@ class HazardTables:
         dwell: ``[ticks, H]`` the part of how long the present symbol has held.
         voice: ``[ticks, H]`` the part of how long ago the voice began or ended.
         age: ``[ticks, H]`` the part of the age of the code.
+        own, own_bias: ``[H, H]``, ``[H]`` second layer, of the person alone.
         shared, shared_bias: ``[H, C]``, ``[C]`` what a person shows the others, who see the maximum.
-        joint, pooled, joint_bias: ``[H, H]``, ``[C, H]``, ``[H]`` second layer, of the person and what the
+        joint, pooled, joint_bias: ``[H, H]``, ``[C, H]``, ``[H]`` third layer, of the person and what the
             others show.
         out: ``[H, A]`` last layer.
         pair_out: ``[A, A + 1, A + 1]`` logits that the present and previous symbols give directly.
@@ -47,6 +48,8 @@ class HazardTables:
     dwell: Floats
     voice: Floats
     age: Floats
+    own: Floats
+    own_bias: Floats
     shared: Floats
     shared_bias: Floats
     joint: Floats
@@ -79,6 +82,9 @@ class HazardTables:
         lines = own.reshape(*shape, own.shape[1])
         lines += fixed[:, :, None]
         lines += self.age.take(ahead, axis=0, mode="clip")
+        np.maximum(own, 0.0, out=own)
+        own = own @ self.own
+        own += self.own_bias
         np.maximum(own, 0.0, out=own)
         shown = own @ self.shared
         shown += self.shared_bias
@@ -128,19 +134,21 @@ class Sampled:
         symbols: ``[N, R, S, T]``, ``ABSENT`` for absent people.
         mean: ``[A, N, R, T]`` the mean over the futures of the probabilities that the symbols were drawn
             from.
-        path: ``[A, N, R, T]`` the probabilities if nobody had changed before.
+        unmoved: ``[A, N, R, T]`` the same mean over those futures in which the person has not changed yet,
+            whatever the others did; where there are none, the probabilities if nobody had changed.
     """
 
     symbols: Integers
     mean: Floats
-    path: Floats
+    unmoved: Floats
 
 
 class Outlook:
-    """Probabilities without sampling: each person leaves the present symbol as if nobody else changed.
+    """Smooth probabilities: when each person leaves the present symbol, and a Markov chain from then on.
 
-    What a person does after leaving follows a Markov chain. Rough, but free of the noise of few futures, in
-    which rare actions do not come up at all.
+    At each tick the chance to leave is the mean over all futures in which the person is still there, so it
+    knows what the others may do, and hardly any noise of few futures is left; rare actions, which do not
+    come up in any of them, keep their probability.
     """
 
     def __init__(self, chain: Floats, ticks: int) -> None:
@@ -160,18 +168,18 @@ class Outlook:
                 spread[:, when, :, left] = powers[when - left].T
         self._spread = spread.reshape(symbols * ticks, symbols * ticks)
 
-    def __call__(self, path: Floats, symbol: Integers) -> Floats:
+    def __call__(self, unmoved: Floats, symbol: Integers) -> Floats:
         """``[A, N, R, T]``, the first tick exact.
 
         Args:
-            path: ``[A, N, R, T]``, see :class:`Sampled`.
+            unmoved: ``[A, N, R, T]``, see :class:`Sampled`.
             symbol: ``[N, R]`` present symbols; any row for absent people.
         """
-        symbols, people, rows, ticks = path.shape
+        symbols, people, rows, ticks = unmoved.shape
         own = np.maximum(symbol, 0), *np.ogrid[:people, :rows]
-        stay = path[own]  # [N, R, T]
+        stay = unmoved[own]  # [N, R, T]
         staying = stay.cumprod(axis=-1)
-        left = path.copy()
+        left = unmoved.copy()
         left[own] = 0.0
         left[..., 1:] *= staying[..., :-1]
         columns = left.transpose(0, 3, 1, 2).reshape(symbols * ticks, people * rows)
@@ -199,8 +207,8 @@ def sample(tables: HazardTables, groups: Group, codes: Floats, uniform: Floats) 
     found = [walk.run() for walk in walks]
     if not found:
         return Sampled(np.zeros(uniform.shape, np.int64), path, path)
-    symbols, mean = (np.concatenate(each, axis=-3 + i) for i, each in enumerate(zip(*found, strict=True)))
-    return Sampled(symbols, mean, path)
+    symbols, mean, unmoved = zip(*found, strict=True)
+    return Sampled(np.concatenate(symbols, 1), np.concatenate(mean, 2), np.concatenate(unmoved, 2))
 
 
 class _Walk:
@@ -231,10 +239,13 @@ class _Walk:
         self._number[..., : self._ticks] = uniform[:, part].reshape(people, len(of), self._ticks)
         self._given = np.empty((len(path), *self._number.shape), np.float32)
         self._given[..., : self._ticks] = path.take(of, axis=2)
+        self._path = path.take(part, axis=2)
         self._seen = (self._present.symbol != ABSENT)[..., None]
+        #: The tick at which each person leaves the present symbol; behind the end: not at all.
+        self._left = np.full(self._present.symbol.shape, self._ticks)
 
-    def run(self) -> tuple[Integers, Floats]:
-        """``[N, R, S, T]`` symbols and ``[A, N, R, T]`` mean probabilities."""
+    def run(self) -> tuple[Integers, Floats, Floats]:
+        """The arrays of :class:`Sampled` for these groups."""
         everyone = np.arange(self._drawn.shape[1])
         position = np.zeros(len(everyone), np.int64)
         first = self._given[..., : self._ticks]
@@ -247,8 +258,13 @@ class _Walk:
             probabilities = self._tables.probabilities(present, fixed, tick, self._block)
             self._given[:, :, *columns] = probabilities
             position[active] = self._go(active, tick, probabilities, self._number[:, *columns])
-        mean = self._given[..., : self._ticks].reshape(len(self._given), *self._shape).mean(axis=3)
-        return self._drawn.reshape(self._shape), mean
+        given = self._given[..., : self._ticks].reshape(len(self._given), *self._shape)
+        there = (np.arange(self._ticks) <= self._left[..., None]).reshape(self._shape)
+        count = there.sum(axis=2)  # [N, R, T]
+        unmoved = (given * there).sum(axis=3)
+        np.divide(unmoved, count, out=unmoved, where=count > 0)
+        unmoved = np.where(count > 0, unmoved, self._path)
+        return self._drawn.reshape(self._shape), given.mean(axis=3), unmoved
 
     def _go(self, futures: Integers, tick: Integers, given: Floats, number: Floats) -> Integers:
         """Take futures through one block, or up to the first change in it.
@@ -285,6 +301,7 @@ class _Walk:
         # A tick is at its end one tick after the last observed one, hence no - 1 here.
         present.symbol[who, future], present.previous[who, future] = new, old
         present.began[who, future] = tick
+        self._left[who, future] = np.minimum(self._left[who, future], tick)
         turned = speaks[new] != speaks[old]
         present.voiced[who[turned], future[turned]] = tick[turned]
         self._fixed[who, future] = self._tables.fixed(self._code[who, future], new, old)

@@ -209,9 +209,10 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
         uniform = torch.rand((people, groups, samples, steps), generator=generator, device=generator.device)
         present, codes = self._present(flat)
         found = sample(self._serving(), present, codes, uniform.cpu().numpy())
-        smooth = self._outlook_for(steps)(found.path, present.symbol)
+        smooth = self._outlook_for(steps)(found.unmoved, present.symbol)
         weight = self.config.outlook_weight
         table = (samples * found.mean + weight * smooth) / (samples + weight)
+        table /= table.sum(axis=0)
         table[:, present.symbol == ABSENT] = 0.0
         sampled = torch.from_numpy(found.symbols).permute(2, 3, 1, 0)  # [S, T, R, N]
         marginals = torch.from_numpy(table).permute(3, 2, 1, 0)  # [T, R, N, A]

@@ -122,6 +122,7 @@ class Decoder(nn.Module):
         self.history, self.max_age = (history,), config.max_age  # a tuple: its buffers are the predictor's
         self.voice = history.actions.index(Action.SPEAKING)
         self.first = nn.Linear(2 * (symbols + 1) + 3 * RAMPS, hidden)
+        self.own = nn.Linear(hidden, hidden)
         self.shared = nn.Linear(hidden, config.shown)
         self.joint = nn.Linear(hidden + config.shown, hidden)
         self.out = nn.Linear(hidden, symbols, bias=False)
@@ -149,6 +150,7 @@ class Decoder(nn.Module):
         old = history.ramps(age.clamp(max=self.max_age - 1) + 1).unsqueeze(1).expand(-1, code.shape[1], -1)
         seen = torch.cat([symbols, history.ramps(counters).flatten(-2), old], dim=-1)
         own = self.dropout(torch.relu(self.first(seen) + code))  # [B, N, H]
+        own = torch.relu(self.own(own))
         present = symbols[..., history.symbols : history.symbols + 1] == 0
         shown = torch.relu(self.shared(own)) * present
         joint = torch.relu(self.joint(torch.cat([own, _most_of_others(shown)], dim=-1)))
@@ -176,6 +178,8 @@ class Decoder(nn.Module):
             dwell=array(ticks @ ramps[0]),
             voice=array(ticks @ ramps[1]),
             age=array(ticks[1 : self.max_age + 1] @ ramps[2]),
+            own=array(self.own.weight.T),
+            own_bias=array(self.own.bias),
             shared=array(self.shared.weight.T),
             shared_bias=array(self.shared.bias),
             joint=array(joint[:hidden]),

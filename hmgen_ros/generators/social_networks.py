@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hmgen_ros.generators.action_space import ABSENT
-from hmgen_ros.generators.layers import MaskedBatchNorm, NormLSTM, linear, pool_people
-from hmgen_ros.generators.recurrence import CellWeights, lstm_cell
+from hmgen_ros.generators.layers import CellWeights, MaskedBatchNorm, NormLSTM, linear, lstm_cell, pool_people
 
 #: Histories that are encoded at once.
 _ROWS = 1024
@@ -96,10 +95,9 @@ class Encoder(nn.Module):
             return embedding.new_zeros(0, self.lstm.hidden)
         table = functional.linear(embedding.t(), self.lstm.input)  # [A, 4H]
         seen = symbols.t() != ABSENT  # [T, R]
-        projected = functional.embedding(symbols.t().clamp(min=0), table)
-        if bool(seen.all()):
-            return self.lstm.scan(projected.flatten(0, 1), [symbols.shape[0]] * symbols.shape[1])[1][0]
-        return self.lstm.run(projected.unbind(0), masks=seen.unsqueeze(-1).unbind(0))[1][0]
+        projected = functional.embedding(symbols.t().clamp(min=0), table).unbind(0)
+        masks = None if bool(seen.all()) else seen.unsqueeze(-1).unbind(0)
+        return self.lstm.run(projected, masks=masks)[1][0]
 
     def windows(self, symbols: Tensor, embedding: Tensor) -> Tensor:
         """The same for ``[..., T]`` symbols, some rows at a time, which bounds the memory; ``[..., H]``."""

@@ -7,7 +7,6 @@ continuations alike. ``present`` is ``[B, N]`` bool.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -115,17 +114,12 @@ class Recurrent(StreamNetwork):
     def whole(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden states over ``[X; Y]``: ``[t_obs, B, N, H]`` and ``[T, M, B, N, H]``."""
         weight = self.projection()
-        before, (hidden, cell) = self.read(x, weight)
-        copies = y.shape[1]
-        after, _ = self.read(y, weight, (hidden.repeat(copies, 1), cell.repeat(copies, 1)))
-        return before.view(*x.shape[:-1], -1), after.view(*y.shape[:-1], -1)
-
-    def read(
-        self, ticks: Tensor, weight: Tensor, state: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Hidden states ``[T * rows, H]`` and the last state ``[rows, H]`` over ``[T, ..., A]`` ticks."""
-        rows = math.prod(ticks.shape[1:-1])
-        return self.lstm.scan(functional.linear(ticks.flatten(0, -2), weight), [rows] * len(ticks), state)
+        projected = functional.linear(x.flatten(1, -2), weight).unbind(0)
+        before, (hidden, cell) = self.lstm.run(projected)
+        copies, size = y.shape[1], self.config.hidden
+        state = hidden.repeat(copies, 1), cell.repeat(copies, 1)
+        after, _ = self.lstm.run(functional.linear(y.flatten(1, -2), weight).unbind(0), state)
+        return torch.stack(before).view(*x.shape[:-1], size), torch.stack(after).view(*y.shape[:-1], size)
 
     def classify(self, features: Tensor) -> Tensor:
         """``[..., F]`` to ``[...]`` scores."""
@@ -137,7 +131,7 @@ class LocalRNN(Recurrent):
     """The thesis' local projection discriminator (3.8) to (3.10)."""
 
     ticks: Tensor
-    ends: Tensor
+    positions: Tensor
     log_starts: Tensor
     weights: Tensor
 
@@ -148,7 +142,7 @@ class LocalRNN(Recurrent):
         # β stays positive this way.
         self.log_beta = nn.Parameter(torch.tensor(config.beta).log())
         self.register_buffer("ticks", torch.tensor(self.plan.ticks), persistent=False)
-        self.register_buffer("ends", torch.tensor(self.plan.ends), persistent=False)
+        self.register_buffer("positions", torch.tensor(sum(self.plan.positions, ())), persistent=False)
         # t_k counts from 1: the first window has the whole of the conditioning.
         self.register_buffer(
             "log_starts", torch.tensor(self.plan.window_starts).add(1.0).log(), persistent=False
@@ -158,7 +152,8 @@ class LocalRNN(Recurrent):
     def forward(self, x: Tensor, y: Tensor, present: Tensor) -> Tensor:
         """Scores ``[M, B, N]``, or ``[M, B]`` where people are pooled."""
         weight = self.projection()
-        _, (last, _) = self.read(x, weight)
+        projected = functional.linear(x.flatten(1, -2), weight).unbind(0)
+        _, (last, _) = self.lstm.run(projected)
         code = self.pool(last.view(*x.shape[1:-1], self.config.hidden), present)  # [B, N, H] or [B, H]
         hidden = self.pool(self.windows(y, weight), present)  # [K, M, B, N, H] or [K, M, B, H]
         phi = _leaky(self.phi(hidden))
@@ -172,12 +167,16 @@ class LocalRNN(Recurrent):
 
     def windows(self, y: Tensor, weight: Tensor) -> Tensor:
         """Hidden state at the end of each window, ``[K, M, B, N, H]``, in the plan's order."""
-        read = y.flatten(1, -2).index_select(0, self.ticks)  # [sum of sizes, rows, A]
-        rows = read.shape[1]
-        projected = functional.linear(read, weight).flatten(0, 1)
-        hidden, _ = self.lstm.scan(projected, [size * rows for size in self.plan.sizes])
-        ends = hidden.view(len(self.ticks), rows, -1).index_select(0, self.ends)
-        return ends.view(len(self.ends), *y.shape[1:-1], -1)
+        # Several windows read the same tick; it is projected once.
+        ticks = functional.linear(y.flatten(1, -2), weight)  # [T, rows, 4H]
+        rows, read = ticks.shape[1], ticks.index_select(0, self.ticks)  # [sum of sizes, rows, 4H]
+        hidden, _ = self.lstm.run(read.flatten(0, 1).split([n * rows for n in self.plan.sizes]))
+        size, counts = self.config.hidden, [len(places) for places in self.plan.positions]
+        ends = [
+            hidden[scale - 1].view(self.plan.sizes[scale - 1], rows, size).index_select(0, places)
+            for scale, places in zip(self.plan.scales, self.positions.split(counts), strict=True)
+        ]
+        return torch.cat(ends).view(sum(counts), *y.shape[1:-1], size)
 
 
 class SimpleRNN(Recurrent):

@@ -34,15 +34,6 @@ class WindowPlan:
     window_starts: tuple[int, ...]
     window_weights: tuple[float, ...]
 
-    @property
-    def ends(self) -> tuple[int, ...]:
-        """Where each window's last tick stands in :attr:`ticks`."""
-        return tuple(
-            sum(self.sizes[: scale - 1]) + place
-            for scale, places in zip(self.scales, self.positions, strict=True)
-            for place in places
-        )
-
     @classmethod
     def of(cls, length: int, scales: tuple[int, ...]) -> WindowPlan:
         """Windows of each scale τ over ``length`` ticks, τ // 2 apart (50 % overlap, section 3.5.3).

@@ -63,6 +63,7 @@ class GroupAttentionTrainConfig(LoopConfig):
         weight_decay: of AdamW.
         width: of the encoder's tokens.
         hidden: of the decoder.
+        shown: what the decoder lets others see of a person.
         events: so many last changes of each person can be attended to.
         dropout: while training.
         headless: learn from meetings without head annotation, too.
@@ -86,6 +87,7 @@ class GroupAttentionTrainConfig(LoopConfig):
     weight_decay: float = 1e-3
     width: int = 64
     hidden: int = 64
+    shown: int = 32
     events: int = 4
     dropout: float = 0.1
     headless: bool = True
@@ -119,7 +121,7 @@ class GroupAttentionTrainConfig(LoopConfig):
     def sizes(self) -> GroupAttentionConfig:
         """Of the model."""
         history = HistoryConfig(events=self.events)
-        return GroupAttentionConfig(history, self.width, self.hidden, dropout=self.dropout)
+        return GroupAttentionConfig(history, self.width, self.hidden, self.shown, dropout=self.dropout)
 
 
 class GroupAttentionStep:
