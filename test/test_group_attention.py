@@ -13,9 +13,12 @@ from hmgen_ros.generators.action_space import ABSENT, ActionSpace
 from hmgen_ros.generators.group_attention import GroupAttention
 from hmgen_ros.generators.group_attention_networks import GroupAttentionConfig
 from hmgen_ros.generators.person_history import HistoryConfig
+from hmgen_ros.generators.semi_markov import SemiMarkov
+from hmgen_ros.generators.situations import SemiMarkovConfig, Situations
 from hmgen_ros.types import Action, action_mask
 
 SPEAKING = action_mask(Action.SPEAKING)
+SITUATIONS = SemiMarkovConfig(dwell_edges=(2, 4, 8), fresh_ticks=3, recent_ticks=6)
 SPACE = ActionSpace((0, SPEAKING, action_mask(Action.HEAD_GESTURE), action_mask(Action.TAKING_NOTES)))
 
 
@@ -25,14 +28,22 @@ def lively_model(
     """Untrained, but with weights large enough that everything it sees matters."""
     torch.manual_seed(seed)
     config = GroupAttentionConfig(
-        HistoryConfig(events=events), width=16, hidden=12, shown=8, heads=2, outlook_weight=outlook_weight
+        HistoryConfig(events=events),
+        SITUATIONS,
+        width=16,
+        hidden=12,
+        shown=8,
+        heads=2,
+        outlook_weight=outlook_weight,
     )
     model = GroupAttention(SPACE, config)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.normal_(0.0, 0.3)
-        model.decoder.stay.fill_(stay)
+        # A counted table in which actions last, and everything matters.
+        going_on = torch.eye(5, 4).repeat_interleave(len(model.decoder.prior) // 5, dim=0)
+        model.decoder.prior.copy_(stay * going_on + 0.3 * torch.randn(len(going_on), 4))
     return model.eval()
 
 
@@ -98,6 +109,7 @@ def test_of_one_person_alone_the_outlook_is_what_many_samples_give() -> None:
     model = lively_model(outlook_weight=1e9)
     for part in (model.decoder.out.weight, model.decoder.pair_out.weight):
         part.zero_()
+    model.decoder.prior.copy_(3.0 * torch.eye(5, 4).repeat_interleave(len(model.decoder.prior) // 5, dim=0))
     model.decoder.pair_out.bias.copy_(torch.tensor([0.5, 0.2, -0.4, -1.0]))
     model.chain.copy_((model.decoder.pair_out.bias + 3.0 * torch.eye(4)).softmax(-1))
     state = model.history(torch.tensor([[0], [1]]), torch.tensor([1]))
@@ -106,6 +118,19 @@ def test_of_one_person_alone_the_outlook_is_what_many_samples_give() -> None:
         counts = torch.bincount(future.samples[:, tick, 0, 0], minlength=4) / 20000
         torch.testing.assert_close(counts, future.marginals[tick, 0, 0], atol=0.015, rtol=0)
     torch.testing.assert_close(future.marginals.sum(-1), torch.ones(30, 1, 1))
+
+
+@torch.no_grad()
+def test_untrained_it_forecasts_as_the_counted_table_that_it_corrects() -> None:
+    random = np.random.default_rng(0)
+    shape = Situations(SPACE, SITUATIONS).shape
+    table = torch.from_numpy(random.dirichlet(np.ones(4), shape))
+    counted = SemiMarkov(SPACE, table, torch.full((4, 4), 0.25), SITUATIONS)
+    model = GroupAttention(SPACE, GroupAttentionConfig(HistoryConfig(), SITUATIONS, width=8, hidden=8)).eval()
+    logarithm = counted.probabilities.log()
+    model.decoder.prior.copy_(torch.where(counted.probabilities > 0, logarithm, 0.0))
+    actions = meeting(200, 4)
+    torch.testing.assert_close(model(actions[None]), counted(actions[None]), atol=1e-5, rtol=0)
 
 
 @torch.no_grad()

@@ -12,118 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hmgen_ros.generators.action_space import ABSENT
-
-Floats = NDArray[np.float32]
-Integers = NDArray[np.int64]
+from hmgen_ros.generators.hazard_tables import Floats, Group, HazardTables, Integers
 
 #: About so many ticks of one person are looked ahead at once: more waste ticks after a change, fewer cost
 #: rounds. A group of N changes N times as often as one person.
 _LOOK_AHEAD = 48
 #: Numbers in the largest array of a call; more groups are sampled in several portions.
 _MOST_NUMBERS = 1 << 22
-
-
-@dataclass(frozen=True)
-class HazardTables:
-    """The network that turns a group's present into probabilities of its next tick, as plain arrays.
-
-    Attributes:
-        pair: ``[A + 1, A + 1, H]`` first layer's part of the present and the previous symbol.
-        dwell: ``[ticks, H]`` the part of how long the present symbol has held.
-        voice: ``[ticks, H]`` the part of how long ago the voice began or ended.
-        age: ``[ticks, H]`` the part of the age of the code.
-        own, own_bias: ``[H, H]``, ``[H]`` second layer, of the person alone.
-        shared, shared_bias: ``[H, C]``, ``[C]`` what a person shows the others, who see the maximum.
-        joint, pooled, joint_bias: ``[H, H]``, ``[C, H]``, ``[H]`` third layer, of the person and what the
-            others show.
-        out: ``[H, A]`` last layer.
-        pair_out: ``[A, A + 1, A + 1]`` logits that the present and previous symbols give directly.
-        speaks: ``[A + 1]`` whether a symbol contains speech.
-    """
-
-    pair: Floats
-    dwell: Floats
-    voice: Floats
-    age: Floats
-    own: Floats
-    own_bias: Floats
-    shared: Floats
-    shared_bias: Floats
-    joint: Floats
-    pooled: Floats
-    joint_bias: Floats
-    out: Floats
-    pair_out: Floats
-    speaks: NDArray[np.bool_]
-
-    def fixed(self, code: Floats, symbol: Integers, previous: Integers) -> Floats:
-        """``[..., H]`` the first layer's part of what stays as it is until somebody changes."""
-        return np.asarray(code + self.pair[symbol, previous], np.float32)
-
-    def probabilities(self, group: Group, fixed: Floats, tick: Integers, ticks: int) -> Floats:
-        """Probabilities of the next ticks if nobody changes in between.
-
-        Args:
-            group: the present.
-            fixed: ``[N, R, H]`` from :meth:`fixed`.
-            tick: ``[R]`` the present tick.
-            ticks: how many.
-
-        Returns:
-            ``[A, N, R, ticks]``.
-        """
-        shape = (*group.symbol.shape, ticks)
-        ahead = tick[:, None] + np.arange(ticks)  # [R, ticks]
-        own = self.dwell.take((ahead - group.began[..., None]).ravel(), axis=0, mode="clip")  # [N R L, H]
-        own += self.voice.take((ahead - group.voiced[..., None]).ravel(), axis=0, mode="clip")
-        lines = own.reshape(*shape, own.shape[1])
-        lines += fixed[:, :, None]
-        lines += self.age.take(ahead, axis=0, mode="clip")
-        np.maximum(own, 0.0, out=own)
-        own = own @ self.own
-        own += self.own_bias
-        np.maximum(own, 0.0, out=own)
-        shown = own @ self.shared
-        shown += self.shared_bias
-        np.maximum(shown, 0.0, out=shown)
-        joint = own @ self.joint
-        shown = shown.reshape(*shape, shown.shape[1])
-        joint += _most_of_others(shown, group.symbol).reshape(len(own), shown.shape[-1]) @ self.pooled
-        joint += self.joint_bias
-        np.maximum(joint, 0.0, out=joint)
-        # Actions first: sums over the first axis of an array are many times faster than over the last.
-        odds = (self.out.T @ joint.T).reshape(self.out.shape[1], *shape)
-        odds += self.pair_out[:, group.symbol, group.previous][..., None]
-        odds -= odds.max(axis=0)
-        np.exp(odds, out=odds)
-        odds /= odds.sum(axis=0)
-        return odds
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The present of ``R`` futures of ``N`` people; ticks count from the last observed one, which is 0.
-
-    Attributes:
-        symbol: ``[N, R]`` present symbols, ``ABSENT`` where not seen.
-        previous: ``[N, R]`` symbols before.
-        began: ``[N, R]`` the tick before the one at which the present symbol began: so many ticks it has
-            held as have passed since.
-        voiced: ``[N, R]`` likewise, of the voice's last beginning or end.
-    """
-
-    symbol: Integers
-    previous: Integers
-    began: Integers
-    voiced: Integers
-
-    def take(self, futures: Integers) -> Group:
-        """Some of the futures."""
-        arrays = (self.symbol, self.previous, self.began, self.voiced)
-        return Group(*(values.take(futures, axis=1) for values in arrays))
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,12 +194,12 @@ class _Walk:
 
     def _change(self, who: Integers, future: Integers, tick: Integers, old: Integers, new: Integers) -> None:
         """People ``who`` in their futures do something else from a tick on; all arguments ``[C]``."""
-        present, speaks = self._present, self._tables.speaks
+        present, voice = self._present, self._tables.situations.voice
         # A tick is at its end one tick after the last observed one, hence no - 1 here.
         present.symbol[who, future], present.previous[who, future] = new, old
         present.began[who, future] = tick
         self._left[who, future] = np.minimum(self._left[who, future], tick)
-        turned = speaks[new] != speaks[old]
+        turned = voice[new] != voice[old]
         present.voiced[who[turned], future[turned]] = tick[turned]
         self._fixed[who, future] = self._tables.fixed(self._code[who, future], new, old)
         later = np.arange(self._ticks) >= tick[:, None]
@@ -325,20 +222,3 @@ def _destinations(given: Floats, number: Floats, stay: Floats, symbol: Integers)
     fits = (passed < len(given)) & (passed != symbol)
     chosen: Integers = np.where(fits, passed, given.argmax(axis=0))
     return chosen
-
-
-def _most_of_others(shown: Floats, symbol: Integers) -> Floats:
-    """``[N, R, L, C]`` maximum over the *other* people of what each shows, all at least 0."""
-    absent = symbol == ABSENT
-    if absent.any():
-        shown[absent] = 0.0
-    people = len(shown)
-    most = np.zeros_like(shown)
-    # Each person gets the maximum of those before, then of those behind.
-    for person in range(1, people):
-        np.maximum(most[person - 1], shown[person - 1], out=most[person])
-    behind = np.zeros_like(shown[0]) if people else shown
-    for person in range(people - 2, -1, -1):
-        np.maximum(behind, shown[person + 1], out=behind)
-        np.maximum(most[person], behind, out=most[person])
-    return most

@@ -8,8 +8,9 @@ Two networks of very different cost share the work:
   number of people;
 * the *decoder* is asked at every tick of every sampled future for the probabilities of each person's next
   joint action. It sees the code, which grows old while a future goes on, how long the present action has
-  held, how long ago the voice began or ended, and the most that any other person shows. The present action
-  has a logit of its own, so that to go on is what happens unless something speaks against it.
+  held, how long ago the voice changed, and the most that any other person shows. What it says is added to
+  the logarithm of a counted table (:mod:`hmgen_ros.generators.semi_markov`), which knows rare actions better
+  than a network that has seen few of them.
 
 It follows SocialInteractionGAN (thesis section 3.3) in coding the past once and in sharing the people's
 states at every generated step; other than there the past has no end, attention takes the place of the
@@ -22,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,10 +31,12 @@ from torch import Tensor
 
 from hmgen_ros.generators import weights
 from hmgen_ros.generators.action_space import ABSENT, ActionSpace
-from hmgen_ros.generators.event_sampler import Group, HazardTables, Outlook, sample
+from hmgen_ros.generators.event_sampler import Outlook, sample
 from hmgen_ros.generators.group_attention_networks import Decoder, Encoder, GroupAttentionConfig
+from hmgen_ros.generators.hazard_tables import Group, HazardTables
 from hmgen_ros.generators.interface import ActionPredictor, Futures
 from hmgen_ros.generators.person_history import History, HistoryConfig, HistoryState
+from hmgen_ros.generators.situations import SemiMarkovConfig, Situations
 from hmgen_ros.types import Action
 
 KIND = "group_attention"
@@ -74,7 +77,8 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
         if Action.SPEAKING not in self.history_of.actions:
             raise ValueError("the action space of a group needs speaking")
         self.encoder = Encoder(self.history_of, self.config)
-        self.decoder = Decoder(self.history_of, self.config)
+        situations = Situations(space, self.config.situations)
+        self.decoder = Decoder(self.history_of, situations, self.config)
         self.register_buffer("chain", torch.eye(len(space)))
         self._tables: HazardTables | None = None
         self._outlooks: dict[int, Outlook] = {}
@@ -100,8 +104,12 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
             sizes = dict(config["sizes"])
             history = dict(sizes.pop("history"))
             history["time_constants_s"] = tuple(history["time_constants_s"])
+            situations = dict(sizes.pop("situations"))
+            situations["dwell_edges"] = tuple(situations["dwell_edges"])
             space = ActionSpace.from_json(config["action_masks"])
-            model = cls(space, GroupAttentionConfig(HistoryConfig(**history), **sizes))
+            model = cls(
+                space, GroupAttentionConfig(HistoryConfig(**history), SemiMarkovConfig(**situations), **sizes)
+            )
             model.load_state_dict(loaded.tensors)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise weights.WeightsError(f"{loaded.source}: {error}; train the model again") from error
@@ -175,10 +183,9 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
     @torch.no_grad()
     def next_probabilities(self, state: GroupAttentionState) -> Tensor:
         """``[..., N, A]`` probabilities of the tick after the state; zero for absent people."""
-        tables, flat = self._serving(), _with_groups(state)
-        present, codes = self._present(flat)
+        tables, (present, codes) = self._serving(), self._present(state)
         fixed = tables.fixed(codes, present.symbol, present.previous)
-        table = tables.probabilities(present, fixed, np.zeros(len(flat.symbol), np.int64), 1)[..., 0]
+        table = tables.probabilities(present, fixed, np.zeros(codes.shape[1], np.int64), 1)[..., 0]
         table[:, present.symbol == ABSENT] = 0.0
         probabilities = torch.from_numpy(table).permute(2, 1, 0)  # [R, N, A]
         return probabilities.reshape(*state.symbol.shape, len(self.space)).to(state.symbol.device)
@@ -203,11 +210,10 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
         """
         if steps < 1 or samples < 1:
             raise ValueError(f"steps and samples must be at least 1, got {steps} and {samples}")
-        flat = _with_groups(state)
-        lead, (groups, people) = state.symbol.shape[:-1], flat.symbol.shape
-        device = flat.symbol.device
+        present, codes = self._present(state)
+        lead, (people, groups) = state.symbol.shape[:-1], present.symbol.shape
+        device = state.symbol.device
         uniform = torch.rand((people, groups, samples, steps), generator=generator, device=generator.device)
-        present, codes = self._present(flat)
         found = sample(self._serving(), present, codes, uniform.cpu().numpy())
         smooth = self._outlook_for(steps)(found.unmoved, present.symbol)
         weight = self.config.outlook_weight
@@ -231,12 +237,15 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
 
     def _present(self, state: GroupAttentionState) -> tuple[Group, np.ndarray[Any, Any]]:
         """The present and the codes as arrays, people first."""
+        *lead, people = state.symbol.shape
 
         def array(values: Tensor) -> np.ndarray[Any, Any]:
-            return np.ascontiguousarray(values.detach().transpose(0, 1).cpu().numpy())
+            rest = values.shape[len(lead) + 1 :]
+            plain = values.detach().cpu().numpy().reshape(math.prod(lead), people, *rest)
+            return np.ascontiguousarray(plain.swapaxes(0, 1))
 
-        voice = state.since[..., self.decoder.voice]
-        counters = [array(values) for values in (state.symbol, state.previous, -state.dwell, -voice)]
+        ticks = (state.symbol, state.previous, -state.dwell, -state.voice)
+        counters = [array(values) for values in ticks]
         return Group(*counters), array(state.code.float())
 
     def _outlook_for(self, steps: int) -> Outlook:
@@ -260,10 +269,3 @@ def map_state(state: HistoryState, change: Callable[[Tensor], Tensor]) -> Histor
 def _coded(past: HistoryState, code: Tensor) -> GroupAttentionState:
     kept = {field.name: getattr(past, field.name) for field in fields(HistoryState)}
     return GroupAttentionState(**kept, code=code)
-
-
-def _with_groups(state: GroupAttentionState) -> GroupAttentionState:
-    """The state with exactly one leading dimension."""
-    lead = state.symbol.shape[:-1]
-    flat = map_state(state, lambda values: values.reshape(math.prod(lead), *values.shape[len(lead) :]))
-    return cast(GroupAttentionState, flat)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
-from hmgen_ros.generators.event_sampler import HazardTables
+from hmgen_ros.generators.action_space import ABSENT
+from hmgen_ros.generators.hazard_tables import HazardTables, SituationTables
 from hmgen_ros.generators.person_history import KNOTS, RAMPS, History, HistoryConfig, HistoryState
-from hmgen_ros.types import Action
+from hmgen_ros.generators.situations import SemiMarkovConfig, SemiMarkovState, Situations
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,13 @@ class GroupAttentionConfig:
 
     Attributes:
         history: what is remembered of each person.
+        situations: of the counted table that the decoder corrects.
         width: of the encoder's tokens, a multiple of ``heads``.
         hidden: of the decoder.
         shown: what the decoder lets others see of a person.
         heads: of the attention.
-        dropout: while training, 0 to below 1.
+        dropout: of hidden units while training, 0 to below 1.
+        input_dropout: of the encoder's view of people while training, 0 to below 1.
         outlook_weight: so many futures the outlook without sampling counts for in the probabilities.
         max_age: ticks ahead for which the code is trained; later ticks count as this one.
 
@@ -33,13 +38,15 @@ class GroupAttentionConfig:
     """
 
     history: HistoryConfig = field(default_factory=HistoryConfig)
+    situations: SemiMarkovConfig = field(default_factory=SemiMarkovConfig)
     width: int = 64
     hidden: int = 64
     shown: int = 32
     heads: int = 4
     dropout: float = 0.1
+    input_dropout: float = 0.2
     max_age: int = 80
-    outlook_weight: float = 128.0
+    outlook_weight: float = 512.0
 
     def __post_init__(self) -> None:
         if min(self.width, self.hidden, self.shown, self.heads, self.max_age) < 1 or self.width % self.heads:
@@ -49,8 +56,10 @@ class GroupAttentionConfig:
             )
         if self.outlook_weight < 0.0:
             raise ValueError(f"outlook_weight must not be negative, got {self.outlook_weight}")
-        if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
+        if not 0.0 <= self.dropout < 1.0 or not 0.0 <= self.input_dropout < 1.0:
+            raise ValueError(
+                f"dropout and input_dropout must lie in [0, 1), got {self.dropout}, {self.input_dropout}"
+            )
 
 
 class Encoder(nn.Module):
@@ -61,6 +70,8 @@ class Encoder(nn.Module):
         width, self.heads = config.width, config.heads
         # One more feature says that head gestures were not annotated in this sequence.
         self.person = nn.Sequential(
+            # Few people are in the corpus: no single habit may be relied on.
+            nn.Dropout(config.input_dropout),
             nn.Linear(history.person_width + 1, width),
             nn.ReLU(),
             nn.Dropout(config.dropout),
@@ -114,24 +125,35 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The group's present and codes to logits of everybody's next symbol."""
+    """The group's present and codes to logits of everybody's next symbol.
 
-    def __init__(self, history: History, config: GroupAttentionConfig) -> None:
+    It corrects a counted table: what :class:`hmgen_ros.generators.semi_markov.SemiMarkov` knows of the next
+    tick is where it starts from, so rare actions, of which a network learns too little, are in good hands.
+
+    Attributes:
+        prior: ``[rows, A]`` log probabilities of the next tick in each situation, zero (no opinion) until the
+            training sets them; rows of absent people lie behind all others.
+    """
+
+    prior: Tensor
+
+    def __init__(self, history: History, situations: Situations, config: GroupAttentionConfig) -> None:
         super().__init__()
         hidden, symbols = config.hidden, history.symbols
         self.history, self.max_age = (history,), config.max_age  # a tuple: its buffers are the predictor's
-        self.voice = history.actions.index(Action.SPEAKING)
+        self.situations = situations
+        rows = (symbols + 1) * math.prod(situations.shape[1:])
+        self.register_buffer("prior", torch.zeros(rows, symbols))
         self.first = nn.Linear(2 * (symbols + 1) + 3 * RAMPS, hidden)
         self.own = nn.Linear(hidden, hidden)
         self.shared = nn.Linear(hidden, config.shown)
         self.joint = nn.Linear(hidden + config.shown, hidden)
         self.out = nn.Linear(hidden, symbols, bias=False)
         self.pair_out = nn.Linear(2 * (symbols + 1), symbols)
-        #: Logit of going on, beside what the networks say.
-        self.stay = nn.Parameter(torch.tensor(7.0))
         self.dropout = nn.Dropout(config.dropout)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.pair_out.weight)
+        nn.init.zeros_(self.pair_out.bias)
 
     def forward(self, code: Tensor, state: HistoryState, age: Tensor) -> Tensor:
         """Logits of the next tick.
@@ -146,7 +168,7 @@ class Decoder(nn.Module):
         """
         (history,) = self.history
         symbols = torch.cat([history.one_hot(state.symbol), history.one_hot(state.previous)], dim=-1)
-        counters = torch.stack([state.dwell, state.since[..., self.voice]], dim=-1)
+        counters = torch.stack([state.dwell, state.voice], dim=-1)
         old = history.ramps(age.clamp(max=self.max_age - 1) + 1).unsqueeze(1).expand(-1, code.shape[1], -1)
         seen = torch.cat([symbols, history.ramps(counters).flatten(-2), old], dim=-1)
         own = self.dropout(torch.relu(self.first(seen) + code))  # [B, N, H]
@@ -155,13 +177,20 @@ class Decoder(nn.Module):
         shown = torch.relu(self.shared(own)) * present
         joint = torch.relu(self.joint(torch.cat([own, _most_of_others(shown)], dim=-1)))
         logits: Tensor = self.out(self.dropout(joint)) + self.pair_out(symbols)
-        return logits + self.stay * symbols[..., : history.symbols]
+        return logits + functional.embedding(self._rows(state), self.prior)
+
+    def _rows(self, state: HistoryState) -> Tensor:
+        """``[B, N]`` everybody's situation, as the table numbers them."""
+        (history,) = self.history
+        symbol = torch.where(state.symbol == ABSENT, history.symbols, state.symbol)
+        own = 2 * symbol + history.speaks[state.previous] * (symbol != history.symbols)
+        return self.situations.rows(SemiMarkovState(own, state.dwell, state.voice))
 
     def tables(self) -> HazardTables:
         """The same function as arrays for sampling."""
         (history,) = self.history
         symbols, hidden = history.symbols + 1, self.out.in_features
-        device = self.stay.device
+        device = self.prior.device
 
         def array(values: Tensor) -> NDArray[np.float32]:
             return np.ascontiguousarray(values.detach().float().cpu().numpy())
@@ -170,8 +199,7 @@ class Decoder(nn.Module):
         pairs, ramps = first[: 2 * symbols], first[2 * symbols :].reshape(3, RAMPS, hidden)
         ticks = history.ramps(torch.arange(KNOTS[-1] + 1, device=device))  # [ticks, RAMPS]
         direct = self.pair_out.weight.T  # [2 (A + 1), A]
-        stay = self.stay * torch.eye(symbols, symbols - 1, device=device)
-        direct_pairs = (direct[:symbols] + stay)[:, None] + direct[None, symbols:] + self.pair_out.bias
+        direct_pairs = direct[:symbols, None] + direct[None, symbols:] + self.pair_out.bias
         joint = self.joint.weight.T
         return HazardTables(
             pair=array(pairs[:symbols, None] + pairs[None, symbols:] + self.first.bias),
@@ -187,7 +215,8 @@ class Decoder(nn.Module):
             joint_bias=array(self.joint.bias),
             out=array(self.out.weight.T),
             pair_out=array(direct_pairs.permute(2, 0, 1)),
-            speaks=history.bits[:, self.voice].cpu().numpy() > 0,
+            prior=array(self.prior.T),
+            situations=SituationTables.of(self.situations, history.speaks.cpu().numpy()),
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from hmgen_ros.generators.rollout import (
 )
 from hmgen_ros.generators.seats import MAX_HELD, Seats, steps_of
 from hmgen_ros.generators.semi_markov import SemiMarkov
+from hmgen_ros.generators.social import SocialGenerator
 from hmgen_ros.types import (
     TICK_HZ,
     UNKNOWN_MASK,
@@ -36,9 +38,14 @@ from hmgen_ros.types import (
     SpeakerOutlook,
 )
 
+#: Shipped networks of the thesis' chapter 3, with the weights of one training each.
+_SOCIAL = ("likelihood", "local_rnn", "simple_rnn", "dense_rnn", "no_gan")
+
+#: Every shipped action predictor by name.
 ACTION_PREDICTORS: dict[str, Callable[[str], ActionPredictor[Any]]] = {
-    "semi_markov": lambda device: SemiMarkov.load("semi_markov", device),
-    "persistence": lambda device: Persistence.load("persistence", device),
+    "semi_markov": partial(SemiMarkov.load, "semi_markov"),
+    "persistence": partial(Persistence.load, "persistence"),
+    **{name: partial(SocialGenerator.load, name) for name in _SOCIAL},
 }
 
 #: The one that wins on held-out series; see docs/results/social.md.

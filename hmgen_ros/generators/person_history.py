@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hmgen_ros.generators.action_space import ABSENT, ActionSpace
-from hmgen_ros.types import CONCURRENT_ACTIONS, TICK_HZ
+from hmgen_ros.generators.situations import voices_of
+from hmgen_ros.types import CONCURRENT_ACTIONS, TICK_HZ, Action
 
 #: Ticks that stand for "longer ago than we know".
 LONG = 1 << 20
@@ -69,6 +70,7 @@ class HistoryState:
         previous: ``[..., N]`` int64 symbol before it, ``ABSENT`` where there was none.
         dwell: ``[..., N]`` int64 ticks that the present symbol has held.
         since: ``[..., N, B]`` int64 ticks since each single action began or ended; ``LONG``: not known.
+        voice: ``[..., N]`` int64 ticks since the voice (silent, speaking, laughing) last changed.
         event_symbol: ``[..., N, E]`` int64 what the last changes led to, newest first; ``ABSENT``: none.
         event_age: ``[..., N, E]`` int64 ticks since each, 1 for a change at the present tick.
         memory: ``[..., N, B + 1, K]`` float32 averages of each action and, last, of changes a tick.
@@ -79,6 +81,7 @@ class HistoryState:
     previous: Tensor
     dwell: Tensor
     since: Tensor
+    voice: Tensor
     event_symbol: Tensor
     event_age: Tensor
     memory: Tensor
@@ -89,6 +92,8 @@ class History(nn.Module):
     """Carries :class:`HistoryState` on and turns it into features of a network."""
 
     bits: Tensor
+    speaks: Tensor
+    voices: Tensor
     decay: Tensor
     knots: Tensor
 
@@ -102,6 +107,9 @@ class History(nn.Module):
         times = np.array(config.time_constants_s) * TICK_HZ
         # The row appended to the bits answers for ABSENT (-1).
         self.register_buffer("bits", functional.pad(torch.from_numpy(table), (0, 0, 0, 1)), persistent=False)
+        speaks = np.append(space.with_action(Action.SPEAKING), False).astype(np.int64)
+        self.register_buffer("speaks", torch.from_numpy(speaks), persistent=False)
+        self.register_buffer("voices", torch.from_numpy(voices_of(space)), persistent=False)
         self.register_buffer("decay", torch.from_numpy(np.exp(-1.0 / times)).float(), persistent=False)
         self.register_buffer("knots", torch.tensor(KNOTS, dtype=torch.float32).log(), persistent=False)
 
@@ -128,6 +136,7 @@ class History(nn.Module):
             previous=full(ABSENT),
             dwell=full(0),
             since=full(LONG, singles),
+            voice=full(LONG),
             event_symbol=full(ABSENT, self.config.events),
             event_age=full(LONG, self.config.events),
             memory=torch.zeros(slots, singles + 1, times, device=device),
@@ -142,6 +151,8 @@ class History(nn.Module):
         flipped = (now != self.bits[before]) & both.unsqueeze(-1)
         entered = (there & ~both).unsqueeze(-1)
         since = torch.where(flipped, 1, (state.since + 1).clamp(max=LONG))
+        turned = (self.voices[actions] != self.voices[before]) & both
+        voice = torch.where(turned, 1, (state.voice + 1).clamp(max=LONG))
         observed = torch.cat([now, (changed & both).unsqueeze(-1).float()], dim=-1)
         memory = self.decay * state.memory + (1.0 - self.decay) * observed.unsqueeze(-1)
         weight = self.decay * state.weight + (1.0 - self.decay)
@@ -150,6 +161,7 @@ class History(nn.Module):
             previous=torch.where(changed, torch.where(both, before, ABSENT), state.previous),
             dwell=torch.where(changed, 1, state.dwell + 1),
             since=torch.where(entered, LONG, since),
+            voice=torch.where(entered.squeeze(-1), LONG, voice),
             event_symbol=_push(state.event_symbol, actions, changed),
             event_age=_push((state.event_age + 1).clamp(max=LONG), torch.ones_like(actions), changed),
             memory=torch.where(seen.unsqueeze(-1), memory, state.memory),
@@ -167,7 +179,8 @@ class History(nn.Module):
         began_seen = both.gather(0, start.clamp(min=0)) & (start >= 0)
         flipped = (self.bits[actions] != self.bits[before]) & both.unsqueeze(-1)
         flip = _latest(tick.unsqueeze(-1).expand(flipped.shape), flipped)
-        entry = _latest(tick, there & ~both).unsqueeze(-1)
+        entry = _latest(tick, there & ~both)
+        turn = _latest(tick, (self.voices[actions] != self.voices[before]) & both)
         since = tick.unsqueeze(-1) - flip + 1
         event_symbol, event_age = self._events(actions, changed, tick)
         memory, weight = self._averages(actions, changed & both, there)
@@ -175,7 +188,8 @@ class History(nn.Module):
             symbol=actions,
             previous=torch.where(began_seen, previous, ABSENT),
             dwell=torch.where(start >= 0, tick - start + 1, tick + 1),
-            since=torch.where((flip > entry) & (flip >= 0), since, LONG),
+            since=torch.where((flip > entry.unsqueeze(-1)) & (flip >= 0), since, LONG),
+            voice=torch.where((turn > entry) & (turn >= 0), tick - turn + 1, LONG),
             event_symbol=event_symbol,
             event_age=event_age,
             memory=memory,

@@ -112,12 +112,9 @@ class Situations(nn.Module):
         self.contexts = len(CONTEXTS)
         self.shape = (len(space), 2, self.dwells, self.contexts)
         speaks = np.append(space.with_action(Action.SPEAKING), False)
-        laughs = np.append(space.with_action(Action.LAUGHING), False)
-        voice = np.where(laughs, _LAUGHING, np.where(speaks, _SPEAKING, _SILENT))
-        voice[self.absent] = _NO_VOICE
         tables = {
             "next_own": _next_own(speaks),
-            "voice_of": np.repeat(voice, 2),
+            "voice_of": np.repeat(voices_of(space), 2),
             "contribution": np.array(
                 [[_ENDED, _PAUSED, 0], [_SPEAKS + _BEGAN, _SPEAKS, _SPEAKS], [_LAUGHS] * 3, [0] * 3]
             ),
@@ -176,6 +173,13 @@ class Situations(nn.Module):
         others = added.sum(-1, keepdim=True) - added
         context = torch.bucketize(others, self.context_edges, right=True)
         return torch.add(context, torch.add(dwell_class, own, alpha=self.dwells), alpha=self.contexts)
+
+
+def voices_of(space: ActionSpace) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """``[A + 1]`` what the voice does in each symbol, silent, speaking or laughing; the last is absent."""
+    speaks, laughs = (space.with_action(action) for action in (Action.SPEAKING, Action.LAUGHING))
+    voice = np.where(laughs, _LAUGHING, np.where(speaks, _SPEAKING, _SILENT))
+    return np.append(voice, _NO_VOICE).astype(np.int64)
 
 
 def _next_own(speaks: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from hmgen_ros.generators.action_space import ABSENT, ActionSpace
-from hmgen_ros.generators.group_attention import map_state
+from hmgen_ros.generators.group_attention import GroupAttention, map_state
 from hmgen_ros.generators.person_history import History, HistoryState
 from hmgen_ros.types import Action, action_mask
 
@@ -156,6 +156,24 @@ def loss_of(logits: Tensor, samples: GroupSamples, alike: Tensor) -> tuple[Tenso
     wanted = torch.where(samples.no_heads[:, None, None], alike[following], exact)
     likelihood = torch.logsumexp(logits + wanted.clamp(min=1e-30).log(), -1) - torch.logsumexp(logits, -1)
     return -likelihood, samples.weight.unsqueeze(-1) * known
+
+
+class NextTickLoss(nn.Module):
+    """Mean loss of the next tick over samples; a module, so that Fabric can wrap it."""
+
+    alike: Tensor
+
+    def __init__(self, model: GroupAttention) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("alike", without_heads(model.space), persistent=False)
+
+    def forward(self, samples: GroupSamples) -> Tensor:
+        """A scalar."""
+        codes = self.model.codes(samples.past, samples.no_heads)
+        logits = self.model.decoder(codes, samples.present, samples.age)
+        loss, weight = loss_of(logits, samples, self.alike)
+        return (loss * weight).sum() / weight.sum().clamp(min=1.0)
 
 
 def leave_out(samples: GroupSamples, share: float) -> GroupSamples:

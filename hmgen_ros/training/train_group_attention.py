@@ -28,20 +28,21 @@ from hmgen_ros.generators.action_space import ActionSpace
 from hmgen_ros.generators.group_attention import GroupAttention
 from hmgen_ros.generators.group_attention_networks import GroupAttentionConfig
 from hmgen_ros.generators.person_history import HistoryConfig
+from hmgen_ros.training.counts import Smoothing
 from hmgen_ros.training.forecast_validation import ForecastValidation
 from hmgen_ros.training.group_samples import (
     GroupSamples,
+    NextTickLoss,
     SampleConfig,
     collect,
     join,
     leave_out,
-    loss_of,
-    without_heads,
 )
 from hmgen_ros.training.loop import Loop
 from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, batch_indices, seed_iteration
 from hmgen_ros.training.run_log import RunFolder
 from hmgen_ros.training.social_card import ship
+from hmgen_ros.training.train_semi_markov import fit
 
 TEXT = (
     "Attention over people and recent changes, by relative time, codes everybody's past; a decoder that "
@@ -65,7 +66,8 @@ class GroupAttentionTrainConfig(LoopConfig):
         hidden: of the decoder.
         shown: what the decoder lets others see of a person.
         events: so many last changes of each person can be attended to.
-        dropout: while training.
+        dropout: of hidden units.
+        input_dropout: of the encoder's view of people.
         headless: learn from meetings without head annotation, too.
         smaller_groups: part of the samples in which a person or two are left out.
         quiet: part of the ticks without a change that is taken.
@@ -77,23 +79,24 @@ class GroupAttentionTrainConfig(LoopConfig):
         models: folder of the shipped models.
     """
 
-    iterations: int = 6000
+    iterations: int = 4000
     eval_every: int = 1000
     data: Path | None = None
     out: Path = Path("out/social")
     name: str = "attention"
     batch: int = 512
     rate: float = 2e-3
-    weight_decay: float = 1e-3
+    weight_decay: float = 1e-2
     width: int = 64
     hidden: int = 64
     shown: int = 32
     events: int = 4
     dropout: float = 0.1
+    input_dropout: float = 0.2
     headless: bool = True
     smaller_groups: float = 0.25
     quiet: float = 0.08
-    validation_stride: int = 250
+    validation_stride: int = 100
     validation_samples: int = 32
     share: float = 0.9995
     limit: int = 24
@@ -121,7 +124,14 @@ class GroupAttentionTrainConfig(LoopConfig):
     def sizes(self) -> GroupAttentionConfig:
         """Of the model."""
         history = HistoryConfig(events=self.events)
-        return GroupAttentionConfig(history, self.width, self.hidden, self.shown, dropout=self.dropout)
+        return GroupAttentionConfig(
+            history,
+            width=self.width,
+            hidden=self.hidden,
+            shown=self.shown,
+            dropout=self.dropout,
+            input_dropout=self.input_dropout,
+        )
 
 
 class GroupAttentionStep:
@@ -155,7 +165,7 @@ class GroupAttentionStep:
     def setup(self, fabric: Fabric) -> None:
         """Move to the device and wrap for several processes."""
         self._fabric, self._processes = fabric, fabric.world_size
-        self._wrapped, self._adam = fabric.setup(_Loss(self._model), self._adam)
+        self._wrapped, self._adam = fabric.setup(NextTickLoss(self._model), self._adam)
 
     def step(self, iteration: int) -> dict[str, float]:
         """One iteration."""
@@ -186,23 +196,6 @@ class GroupAttentionStep:
     def weights(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The model file."""
         return self._model.to_weights()
-
-
-class _Loss(nn.Module):
-    """The loss as a module, so that Fabric can wrap it."""
-
-    alike: Tensor
-
-    def __init__(self, model: GroupAttention) -> None:
-        super().__init__()
-        self.model = model
-        self.register_buffer("alike", without_heads(model.space), persistent=False)
-
-    def forward(self, samples: GroupSamples) -> Tensor:
-        codes = self.model.codes(samples.past, samples.no_heads)
-        logits = self.model.decoder(codes, samples.present, samples.age)
-        loss, weight = loss_of(logits, samples, self.alike)
-        return (loss * weight).sum() / weight.sum().clamp(min=1.0)
 
 
 def train(config: GroupAttentionTrainConfig, console: Console | None = None) -> Path:
@@ -258,6 +251,9 @@ def _run(config: GroupAttentionTrainConfig, fabric: Fabric, console: Console) ->
     model = GroupAttention(space, config.sizes)
     symbols = [space.encode_array(masks) for masks in training]
     headless = [space.encode_array(meeting.masks) for meeting in _headless(config, corpus)]
+    counted, _ = fit(symbols, space, model.config.situations, Smoothing())
+    # Rows of absent people are zero in the table; the logarithm has no opinion on them either.
+    model.decoder.prior.copy_(torch.where(counted.probabilities > 0, counted.probabilities.log(), 0.0))
     model.chain.copy_(torch.from_numpy(MarkovChain(symbols, len(space)).step))
     console.print(action_table(space, symbols))
     samples = _samples(model, symbols, headless, config)
