@@ -10,7 +10,11 @@ from hmgen_ros.generators.action_space import ActionSpace
 from hmgen_ros.generators.constant_velocity import ConstantVelocity
 from hmgen_ros.generators.group_attention import GroupAttention
 from hmgen_ros.generators.group_attention_networks import GroupAttentionConfig
-from hmgen_ros.generators.group_forecaster import ACTION_PREDICTORS, GroupForecaster
+from hmgen_ros.generators.group_forecaster import (
+    ACTION_PREDICTORS,
+    DEFAULT_ACTION_PREDICTOR,
+    GroupForecaster,
+)
 from hmgen_ros.generators.head_forecaster import HeadForecaster
 from hmgen_ros.generators.semi_markov import SemiMarkov
 from hmgen_ros.generators.situations import SemiMarkovConfig, Situations
@@ -164,15 +168,21 @@ def test_a_gap_of_two_seconds_starts_the_history_anew(forecaster: Make) -> None:
     np.testing.assert_allclose(after.forecast.probabilities, fresh.forecast.probabilities, atol=1e-6)
 
 
-def test_shipped_models_load_and_forecast_a_group() -> None:
-    for name in ACTION_PREDICTORS:
-        machine = GroupForecaster.load(name)
-        for tick in range(3):
-            result = machine.observe(scene(tick, {"a": SPEAKING, "b": NONE, "c": UNKNOWN_MASK}))
-        assert result.forecast.person_ids == ("a", "b"), name
-        np.testing.assert_allclose(result.forecast.probabilities.sum(-1), 1, atol=1e-4)
-        # What people do now is what they most probably do a moment later.
-        assert (result.forecast.probabilities[0].argmax(-1) == result.forecast.current).all(), name
+@pytest.mark.parametrize("name", ACTION_PREDICTORS)
+def test_shipped_models_load_and_forecast_a_group(name: str) -> None:
+    machine = GroupForecaster.load(name)
+    for tick in range(3):
+        result = machine.observe(scene(tick, {"a": SPEAKING, "b": NONE, "c": UNKNOWN_MASK}))
+    assert result.forecast.person_ids == ("a", "b")
+    assert result.forecast.probabilities.shape[:2] == (40, 2)
+    np.testing.assert_allclose(result.forecast.probabilities.sum(-1), 1, atol=1e-4)
+
+
+def test_the_default_model_expects_people_to_go_on_for_a_moment() -> None:
+    machine = GroupForecaster.load(DEFAULT_ACTION_PREDICTOR)
+    for tick in range(3):
+        result = machine.observe(scene(tick, {"a": SPEAKING, "b": NONE}))
+    assert (result.forecast.probabilities[0].argmax(-1) == result.forecast.current).all()
 
 
 def test_unknown_models_are_named() -> None:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from hmgen_ros.generators.action_space import KNOWN_BITS
+from hmgen_ros.generators.group_attention import GroupAttention
 from hmgen_ros.generators.interface import ActionPredictor
 from hmgen_ros.generators.persistence import Persistence
 from hmgen_ros.generators.rollout import (
@@ -43,12 +44,13 @@ _SOCIAL = ("likelihood", "local_rnn", "simple_rnn", "dense_rnn", "no_gan")
 
 #: Every shipped action predictor by name.
 ACTION_PREDICTORS: dict[str, Callable[[str], ActionPredictor[Any]]] = {
+    "group_attention": partial(GroupAttention.load, "group_attention"),
     "semi_markov": partial(SemiMarkov.load, "semi_markov"),
     "persistence": partial(Persistence.load, "persistence"),
     **{name: partial(SocialGenerator.load, name) for name in _SOCIAL},
 }
 
-#: The one that wins on held-out series; see docs/results/social.md.
+#: What nodes and commands take: the fastest of those that forecast well (see docs/results/social.md).
 DEFAULT_ACTION_PREDICTOR = "semi_markov"
 
 
