@@ -71,7 +71,9 @@ people of different groups: H_M and H_C stay, coupling goes. Every model must be
 
 {forecasts}
 
-Mean over the horizons, with 95 % intervals. By horizon, negative log-likelihood (nats):
+Mean over the horizons, with 95 % intervals. Probabilities are those a user gets with as many futures as the
+settings say; `semi_markov` and `group_attention` smooth them, the others pay for the noise of few futures in
+NLL more than in Brier and AUC. By horizon, negative log-likelihood (nats):
 
 {nll}
 
