@@ -237,7 +237,8 @@ def test_recorder_process_writes_a_bag(recording: str, tmp_path: Path) -> None:
             node_process("recorder_node", *recorder),
             node_process("media_node", "-p", f"source:={recording}"),
         ):
-            assert ear.spin_until(lambda: len(ear.received["people"]) >= 50, 60)
+            # The recorder may be matched some ticks after us, which must not decide the test.
+            assert ear.spin_until(lambda: len(ear.received["people"]) >= 80, 60)
     with AnyReader([out / "bag"], default_typestore=typestore()) as reader:
         counts = {connection.topic: connection.msgcount for connection in reader.connections}
     assert counts["/people"] >= 45
