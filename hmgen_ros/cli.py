@@ -116,6 +116,11 @@ COMMANDS = {
         "Train the group-attention action predictor on the AMI meetings.",
         "example: hmgen train attention --seed 1 --ship group_attention",
     ),
+    "train attention-refined": Command(
+        _library("train attention-refined", "training.train_group_refined", "GroupRefineConfig", "train"),
+        "Refine a trained group-attention predictor with a discriminator of whole futures.",
+        "example: hmgen train attention --seed 1 && hmgen train attention-refined --seed 1",
+    ),
     "train semi-markov": Command(
         _library("train semi-markov", "training.train_semi_markov", "TrainConfig", "train"),
         "Fit the semi-Markov action predictor on the AMI meetings.",

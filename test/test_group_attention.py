@@ -43,7 +43,8 @@ def lively_model(
                 parameter.normal_(0.0, 0.3)
         # A counted table in which actions last, and everything matters.
         going_on = torch.eye(5, 4).repeat_interleave(len(model.decoder.prior) // 5, dim=0)
-        model.decoder.prior.copy_(stay * going_on + 0.3 * torch.randn(len(going_on), 4))
+        table = (stay * going_on + 0.3 * torch.randn(len(going_on), 4)).softmax(-1)
+        model.set_table(table * (going_on.sum(-1, keepdim=True) > 0))
     return model.eval()
 
 
@@ -84,9 +85,10 @@ def test_a_sampled_future_was_drawn_from_the_networks_own_probabilities(people: 
     model, actions = lively_model(seed), meeting(30, people, seed)
     state = model.history(actions, torch.tensor([len(actions) - 1]))
     future = model.futures(state, 25, 1, random_numbers(seed))
-    code = model.codes(state)
+    ratios = model.rates.log_ratios(state.counts)
+    code, tempo = model.codes(state, ratios), model.decoder.tempo(ratios)
     for tick in range(25):
-        expected = model.decoder(code, state, torch.tensor([tick])).softmax(-1)
+        expected = model.decoder(code, tempo, state, torch.tensor([tick])).softmax(-1)
         expected = expected * (state.symbol != ABSENT).unsqueeze(-1)
         torch.testing.assert_close(future.marginals[tick], expected, atol=1e-5, rtol=0)
         state = model.history_of.advance(state, future.samples[0, tick])
@@ -104,10 +106,28 @@ def test_samples_come_as_often_as_their_probabilities_say() -> None:
 
 
 @torch.no_grad()
+def test_first_changes_are_spread_over_the_futures_as_their_probabilities_are() -> None:
+    """Of 50 futures, as many see somebody change first as their share says, give or take one."""
+    model, actions = lively_model(stay=4.0), meeting(30, 3, absent=0.0)
+    state = model.history(actions, torch.tensor([29]))
+    many, few = (model.futures(state, 12, n, random_numbers(1)).samples[:, :, 0] for n in (20000, 50))
+
+    def shares(future: torch.Tensor) -> torch.Tensor:
+        changed = future != state.symbol  # [S, T, N]
+        begun = torch.where(changed.any(1), changed.int().argmax(1), 12)  # [S, N]
+        first = (begun == begun.min(1, keepdim=True).values) & (begun < 12)
+        lowest = first & (first.cumsum(1) == 1)
+        return lowest.float().mean(0)
+
+    assert float(shares(many).sort().values[-2]) > 0.1
+    torch.testing.assert_close(shares(few), shares(many), atol=0.025, rtol=0)
+
+
+@torch.no_grad()
 def test_of_one_person_alone_the_outlook_is_what_many_samples_give() -> None:
     """With nobody to react to and the chain of a model without memory, nothing is left out of it."""
     model = lively_model(outlook_weight=1e9)
-    for part in (model.decoder.out.weight, model.decoder.pair_out.weight):
+    for part in (model.decoder.out.weight, model.decoder.pair_out.weight, model.decoder.gain):
         part.zero_()
     model.decoder.prior.copy_(3.0 * torch.eye(5, 4).repeat_interleave(len(model.decoder.prior) // 5, dim=0))
     model.decoder.pair_out.bias.copy_(torch.tensor([0.5, 0.2, -0.4, -1.0]))
@@ -127,8 +147,8 @@ def test_untrained_it_forecasts_as_the_counted_table_that_it_corrects() -> None:
     table = torch.from_numpy(random.dirichlet(np.ones(4), shape))
     counted = SemiMarkov(SPACE, table, torch.full((4, 4), 0.25), SITUATIONS)
     model = GroupAttention(SPACE, GroupAttentionConfig(HistoryConfig(), SITUATIONS, width=8, hidden=8)).eval()
-    logarithm = counted.probabilities.log()
-    model.decoder.prior.copy_(torch.where(counted.probabilities > 0, logarithm, 0.0))
+    model.set_table(counted.probabilities)
+    model.decoder.gain.zero_()
     actions = meeting(200, 4)
     torch.testing.assert_close(model(actions[None]), counted(actions[None]), atol=1e-5, rtol=0)
 

@@ -42,7 +42,8 @@ Mean ± standard deviation over seeds. H_M is the entropy of the action marginal
 H_C the mean entropy of one person's sequence (nats; good is near the data). SFID is the Fréchet distance
 in a recurrent network that regresses action proportions (lower is better); ours is another network than the
 thesis', so only ratios compare. Each run counts at its iteration of lowest validation SFID, as the
-thesis does ("the training epoch that yields the best results").
+thesis does ("the training epoch that yields the best results"); forecasters that attend count at their
+iteration of lowest validation NLL, for forecasting is what they are for.
 
 ## The shipped model against its targets
 

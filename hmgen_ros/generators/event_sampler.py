@@ -4,7 +4,13 @@ As long as nobody changes what they do, a group's next ticks are known: counters
 probabilities of a whole block of ticks are computed at once, the first tick at which somebody leaves their
 action is found, and the next block begins there. This is exact, tick by tick, and needs a dozen network
 evaluations for 40 ticks of 32 futures where the plain loop needs 40; the first block is even shared by
-all futures. In numpy for the reason that :mod:`hmgen_ros.generators.situation_sampler` gives.
+all futures.
+
+The few futures of a robot's tick say little if chance alone decides who changes first, who is first to speak
+above all. So the first change of each future is drawn by strata: of 32 futures, one has its first change in
+each 32nd of the distribution over people, symbols and ticks. Each future by itself is distributed as before.
+
+In numpy for the reason that :mod:`hmgen_ros.generators.situation_sampler` gives.
 """
 
 from __future__ import annotations
@@ -40,72 +46,102 @@ class Sampled:
     unmoved: Floats
 
 
-class Outlook:
+def outlook(unmoved: Floats, symbol: Integers, chains: Floats) -> Floats:
     """Smooth probabilities: when each person leaves the present symbol, and a Markov chain from then on.
 
     At each tick the chance to leave is the mean over all futures in which the person is still there, so it
     knows what the others may do, and hardly any noise of few futures is left; rare actions, which do not
     come up in any of them, keep their probability.
+
+    Args:
+        unmoved: ``[A, N, R, T]``, see :class:`Sampled`.
+        symbol: ``[N, R]`` present symbols; any row for absent people.
+        chains: ``[N, R, A, A]`` each person's probabilities, from row to column in one tick.
+
+    Returns:
+        ``[A, N, R, T]``, the first tick exact.
     """
-
-    def __init__(self, chain: Floats, ticks: int) -> None:
-        """Prepare.
-
-        Args:
-            chain: ``[A, A]`` probabilities, from row to column in one tick.
-            ticks: length of the outlook.
-        """
-        symbols = len(chain)
-        powers = [np.eye(symbols)]
-        for _ in range(1, ticks):
-            powers.append(powers[-1] @ chain)
-        spread = np.zeros((symbols, ticks, symbols, ticks), np.float32)  # [to, when, from, left at]
-        for when in range(ticks):
-            for left in range(when + 1):
-                spread[:, when, :, left] = powers[when - left].T
-        self._spread = spread.reshape(symbols * ticks, symbols * ticks)
-
-    def __call__(self, unmoved: Floats, symbol: Integers) -> Floats:
-        """``[A, N, R, T]``, the first tick exact.
-
-        Args:
-            unmoved: ``[A, N, R, T]``, see :class:`Sampled`.
-            symbol: ``[N, R]`` present symbols; any row for absent people.
-        """
-        symbols, people, rows, ticks = unmoved.shape
-        own = np.maximum(symbol, 0), *np.ogrid[:people, :rows]
-        stay = unmoved[own]  # [N, R, T]
-        staying = stay.cumprod(axis=-1)
-        left = unmoved.copy()
-        left[own] = 0.0
-        left[..., 1:] *= staying[..., :-1]
-        columns = left.transpose(0, 3, 1, 2).reshape(symbols * ticks, people * rows)
-        moved = (self._spread @ columns).reshape(symbols, ticks, people, rows)
-        result = np.ascontiguousarray(moved.transpose(0, 2, 3, 1))
-        result[own] += staying
-        return result
+    people, rows, ticks = unmoved.shape[1:]
+    own = np.maximum(symbol, 0), *np.ogrid[:people, :rows]
+    stay = unmoved[own]  # [N, R, T]
+    staying = stay.cumprod(axis=-1)
+    left = unmoved.copy()
+    left[own] = 0.0
+    left[..., 1:] *= staying[..., :-1]
+    leaving = np.ascontiguousarray(left.transpose(3, 1, 2, 0))  # [T, N, R, A]
+    for tick in range(1, ticks):
+        leaving[tick] += (leaving[tick - 1, :, :, None] @ chains)[:, :, 0]
+    result = np.ascontiguousarray(leaving.transpose(3, 1, 2, 0))
+    result[own] += staying
+    return result
 
 
-def sample(tables: HazardTables, groups: Group, codes: Floats, uniform: Floats) -> Sampled:
+def sample(
+    tables: HazardTables, groups: Group, codes: Floats, tempo: Floats, uniform: Floats, strata: Floats
+) -> Sampled:
     """Go on from the present of some groups.
 
     Args:
         tables: the network.
         groups: ``R`` groups.
         codes: ``[N, R, H]`` what the encoder made of each person's past.
+        tempo: ``[N, R, B, 6]`` what each person's habits add to the log odds of events.
         uniform: ``[N, R, S, T]`` numbers from 0 to below 1.
+        strata: ``[R, S]`` numbers from 0 to below 1 that decide the first change, see :func:`stratified`.
     """
     people, rows, samples, ticks = uniform.shape
     portion = max(1, _MOST_NUMBERS // max(1, samples * ticks * people * len(tables.pair_out)))
     fixed = tables.fixed(codes, groups.symbol, groups.previous)
-    path = tables.probabilities(groups, fixed, np.zeros(rows, np.int64), ticks)
+    path = tables.probabilities(groups, fixed, tempo, np.zeros(rows, np.int64), ticks)
+    seen = groups.symbol != ABSENT
+    own = np.maximum(groups.symbol, 0), *np.ogrid[:people, :rows]
+    uniform = stratified(np.where(seen[..., None], path[own], 1.0), uniform, strata)
     parts = [np.arange(start, min(start + portion, rows)) for start in range(0, rows, portion)]
-    walks = [_Walk(tables, groups, codes, path, uniform, part) for part in parts]
+    walks = [_Walk(tables, groups, codes, tempo, path, uniform, part) for part in parts]
     found = [walk.run() for walk in walks]
     if not found:
         return Sampled(np.zeros(uniform.shape, np.int64), path, path)
     symbols, mean, unmoved = zip(*found, strict=True)
     return Sampled(np.concatenate(symbols, 1), np.concatenate(mean, 2), np.concatenate(unmoved, 2))
+
+
+def stratified(stay: Floats, uniform: Floats, strata: Floats) -> Floats:
+    """The uniform numbers with those up to the first change put in place by one number for each future.
+
+    Args:
+        stay: ``[N, R, T]`` probability that a person goes on, if nobody has changed before; 1 if absent.
+        uniform: ``[N, R, S, T]`` numbers from 0 to below 1; a person changes where they reach ``stay``.
+        strata: ``[R, S]`` numbers from 0 to below 1: which part of the distribution over the first change,
+            by person and then by tick, each future takes.
+
+    Returns:
+        ``[N, R, S, T]``; with independent ``strata`` they give the same futures in distribution.
+    """
+    people, rows, ticks = stay.shape
+    if not people or not rows:
+        return uniform
+    keep = stay.astype(np.float64)
+    # Nobody before this tick and at this tick nobody of a lower number, but this person.
+    before = np.cumprod(np.concatenate([np.ones((rows, 1)), keep.prod(axis=0)[:, :-1]], axis=1), axis=1)
+    lower = np.cumprod(np.concatenate([np.ones((1, rows, ticks)), keep[:-1]]), axis=0)
+    chance = (before * lower * (1.0 - keep)).transpose(1, 0, 2).reshape(rows, people * ticks)
+    edges, row = chance.cumsum(axis=1), np.arange(rows)[:, None]
+    # All rows in one search: those of row r lie between r and r + 1.
+    place = (edges + row).ravel().searchsorted((strata + row).ravel(), "right").reshape(strata.shape)
+    place = np.clip(place - row * people * ticks, 0, people * ticks)
+    who, when = place // ticks, place % ticks  # [R, S]; nobody changes: one person behind the last
+    when = np.where(who < people, when, ticks)
+    tick, person = np.arange(ticks), np.arange(people)[:, None, None, None]
+    waits = (tick < when[..., None]) | ((tick == when[..., None]) & (person < who[..., None]))
+    placed = np.where(waits, np.float32(0.0), uniform)
+    group, future = np.nonzero(who < people)
+    who, when, place = who[group, future], when[group, future], place[group, future]
+    within = 1.0 - (edges[group, place] - strata[group, future]) / np.maximum(chance[group, place], 1e-300)
+    own = keep[who, group, when]
+    number = (own + within.clip(0.0, 1.0) * (1.0 - own)).astype(np.float32)
+    # Rounding must neither undo the change nor reach 1.
+    placed[who, group, future, when] = number.clip(stay[who, group, when], np.float32(1.0 - 2.0**-24))
+    return placed
 
 
 class _Walk:
@@ -120,6 +156,7 @@ class _Walk:
         tables: HazardTables,
         groups: Group,
         codes: Floats,
+        tempo: Floats,
         path: Floats,
         uniform: Floats,
         part: Integers,
@@ -129,6 +166,7 @@ class _Walk:
         of = np.repeat(part, samples)
         self._block = min(max(_LOOK_AHEAD // max(people, 1), 2), self._ticks)
         self._present, self._code = groups.take(of), codes.take(of, axis=1)
+        self._tempo = tempo.take(of, axis=1)
         self._fixed = tables.fixed(self._code, self._present.symbol, self._present.previous)
         self._drawn = np.repeat(self._present.symbol[..., None], self._ticks, axis=2)  # [N, F, T]
         # Ticks behind the end draw 0, which means that nobody changes.
@@ -152,7 +190,8 @@ class _Walk:
             columns = active[:, None], tick[:, None] + np.arange(self._block)
             fixed = self._fixed.take(active, axis=1)
             present = self._present.take(active)
-            probabilities = self._tables.probabilities(present, fixed, tick, self._block)
+            tempo = self._tempo.take(active, axis=1)
+            probabilities = self._tables.probabilities(present, fixed, tempo, tick, self._block)
             self._given[:, :, *columns] = probabilities
             position[active] = self._go(active, tick, probabilities, self._number[:, *columns])
         given = self._given[..., : self._ticks].reshape(len(self._given), *self._shape)

@@ -12,6 +12,10 @@ Two networks of very different cost share the work:
   the logarithm of a counted table (:mod:`hmgen_ros.generators.semi_markov`), which knows rare actions better
   than a network that has seen few of them.
 
+The table holds for people in general. What these people have done more or less often than it expected of
+them (:mod:`hmgen_ros.generators.event_rates`) leans the odds of every event their way, as it was when the
+future began.
+
 It follows SocialInteractionGAN (thesis section 3.3) in coding the past once and in sharing the people's
 states at every generated step; other than there the past has no end, attention takes the place of the
 encoder's LSTM, and time enters as relative time. Trained by likelihood in
@@ -31,7 +35,8 @@ from torch import Tensor
 
 from hmgen_ros.generators import weights
 from hmgen_ros.generators.action_space import ABSENT, ActionSpace
-from hmgen_ros.generators.event_sampler import Outlook, sample
+from hmgen_ros.generators.event_rates import EventCounts, EventRates, EventRatesConfig
+from hmgen_ros.generators.event_sampler import outlook, sample
 from hmgen_ros.generators.group_attention_networks import Decoder, Encoder, GroupAttentionConfig
 from hmgen_ros.generators.hazard_tables import Group, HazardTables
 from hmgen_ros.generators.interface import ActionPredictor, Futures
@@ -47,10 +52,18 @@ class GroupAttentionState(HistoryState):
     """What is remembered of each person, and what the encoder made of it.
 
     Attributes:
+        observed, expected: as of :class:`hmgen_ros.generators.event_rates.EventCounts`.
         code: ``[..., N, H]`` float32.
     """
 
+    observed: Tensor
+    expected: Tensor
     code: Tensor
+
+    @property
+    def counts(self) -> EventCounts:
+        """Of events."""
+        return EventCounts(self.observed, self.expected)
 
 
 class GroupAttention(ActionPredictor[GroupAttentionState]):
@@ -61,8 +74,9 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
         config: sizes.
 
     Attributes:
-        chain: ``[A, A]`` float32, rows sum to 1: the Markov chain of single people, by which the outlook
-            follows those who have left their present action. Counted, not learned; set by the training.
+        chain: ``[A, A]`` float32, rows sum to 1: the Markov chain of single people, by which (and by each
+            one's tempo) the outlook follows those who have left their present action. Counted, not learned;
+            set by the training.
 
     Raises:
         ValueError: nobody can speak in this space.
@@ -76,12 +90,12 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
         self.history_of = History(space, self.config.history)
         if Action.SPEAKING not in self.history_of.actions:
             raise ValueError("the action space of a group needs speaking")
-        self.encoder = Encoder(self.history_of, self.config)
         situations = Situations(space, self.config.situations)
-        self.decoder = Decoder(self.history_of, situations, self.config)
+        self.rates = EventRates(self.history_of, situations, self.config.rates)
+        self.encoder = Encoder(self.history_of, self.rates, self.config)
+        self.decoder = Decoder(self.history_of, situations, self.rates, self.config)
         self.register_buffer("chain", torch.eye(len(space)))
         self._tables: HazardTables | None = None
-        self._outlooks: dict[int, Outlook] = {}
 
     @classmethod
     def load(cls, name: str, device: str | torch.device = "cpu") -> GroupAttention:
@@ -106,10 +120,11 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
             history["time_constants_s"] = tuple(history["time_constants_s"])
             situations = dict(sizes.pop("situations"))
             situations["dwell_edges"] = tuple(situations["dwell_edges"])
+            rates = dict(sizes.pop("rates"))
+            rates["time_constants_s"] = tuple(rates["time_constants_s"])
             space = ActionSpace.from_json(config["action_masks"])
-            model = cls(
-                space, GroupAttentionConfig(HistoryConfig(**history), SemiMarkovConfig(**situations), **sizes)
-            )
+            parts = HistoryConfig(**history), SemiMarkovConfig(**situations), EventRatesConfig(**rates)
+            model = cls(space, GroupAttentionConfig(*parts, **sizes))
             model.load_state_dict(loaded.tensors)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise weights.WeightsError(f"{loaded.source}: {error}; train the model again") from error
@@ -120,16 +135,23 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
         config = {"kind": KIND, "action_masks": self.space.to_json(), "sizes": asdict(self.config)}
         return config, dict(self.state_dict())
 
+    @torch.no_grad()
+    def set_table(self, probabilities: Tensor) -> None:
+        """Correct this table, ``[rows, A]`` probabilities; zero rows, of absent people, give no opinion."""
+        self.decoder.prior.copy_(torch.where(probabilities > 0, probabilities.log(), 0.0))
+        self.rates.set_table(probabilities)
+
     def train(self, mode: bool = True) -> GroupAttention:
         """Switch between training and serving; the arrays for sampling are made anew."""
-        self._tables, self._outlooks = None, {}
+        self._tables = None
         super().train(mode)
         return self
 
     def initial_state(self, slots: int) -> GroupAttentionState:
         """State of ``slots`` empty slots."""
         past = self.history_of.initial(slots)
-        return _coded(past, torch.zeros(slots, self.config.hidden, device=past.weight.device))
+        code = torch.zeros(slots, self.config.hidden, device=past.weight.device)
+        return _coded(past, self.rates.initial(slots), code)
 
     def reset_slots(self, state: GroupAttentionState, slots: Tensor) -> GroupAttentionState:
         """Forget the history where ``slots`` (``[N]`` bool) is set."""
@@ -147,15 +169,20 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
             )
         self._check(actions)
         past = self.history_of.advance(state, actions)
-        code = self.codes(map_state(past, lambda values: values.unsqueeze(0)))[0]
-        state = _coded(past, code)
+        counts = self.rates.advance(state.counts, state, actions)
+        ratios = self.rates.log_ratios(counts).unsqueeze(0)
+        code = self.codes(map_state(past, lambda values: values.unsqueeze(0)), ratios)[0]
+        state = _coded(past, counts, code)
         return state, self.next_probabilities(state)
 
     def history(self, actions: Tensor, ticks: Tensor) -> GroupAttentionState:
         """States right after some ticks of one ``[T, N]`` sequence; see :meth:`ActionPredictor.history`."""
         self._check(actions)
-        past = map_state(self.history_of.of_sequence(actions), lambda values: values[ticks])
-        return _coded(past, self.codes(past))
+        states = self.history_of.of_sequence(actions)
+        every = self.rates.of_sequence(states)
+        counts = EventCounts(every.observed[ticks], every.expected[ticks])
+        past = map_state(states, lambda values: values[ticks])
+        return _coded(past, counts, self.codes(past, self.rates.log_ratios(counts)))
 
     def forward(self, actions: Tensor) -> Tensor:
         """``[B, T, N]`` actions to ``[B, T, N, A]`` probabilities of the actions one tick later.
@@ -166,14 +193,16 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
         every = torch.arange(actions.shape[1], device=actions.device)
         return torch.stack([self.next_probabilities(self.history(one, every)) for one in actions])
 
-    def codes(self, past: HistoryState, no_heads: Tensor | None = None) -> Tensor:
+    def codes(self, past: HistoryState, ratios: Tensor, no_heads: Tensor | None = None) -> Tensor:
         """``[B, N, H]`` the encoder's codes of ``[B, N]`` people.
 
         Args:
             past: what is remembered of them.
+            ratios: ``[B, N, singles, 4, K]`` log ratios of their rates of events.
             no_heads: ``[B]`` bool, where head gestures are not annotated; nowhere if None.
         """
-        people, events = self.history_of.person_features(past), self.history_of.event_features(past)
+        people = torch.cat([self.history_of.person_features(past), ratios.flatten(-3)], dim=-1)
+        events = self.history_of.event_features(past)
         present = past.symbol != ABSENT
         if no_heads is None:
             no_heads = torch.zeros(len(present), dtype=torch.bool, device=present.device)
@@ -183,9 +212,9 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
     @torch.no_grad()
     def next_probabilities(self, state: GroupAttentionState) -> Tensor:
         """``[..., N, A]`` probabilities of the tick after the state; zero for absent people."""
-        tables, (present, codes) = self._serving(), self._present(state)
+        tables, (present, codes, tempo) = self._serving(), self._present(state)
         fixed = tables.fixed(codes, present.symbol, present.previous)
-        table = tables.probabilities(present, fixed, np.zeros(codes.shape[1], np.int64), 1)[..., 0]
+        table = tables.probabilities(present, fixed, tempo, np.zeros(codes.shape[1], np.int64), 1)[..., 0]
         table[:, present.symbol == ABSENT] = 0.0
         probabilities = torch.from_numpy(table).permute(2, 1, 0)  # [R, N, A]
         return probabilities.reshape(*state.symbol.shape, len(self.space)).to(state.symbol.device)
@@ -210,12 +239,13 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
         """
         if steps < 1 or samples < 1:
             raise ValueError(f"steps and samples must be at least 1, got {steps} and {samples}")
-        present, codes = self._present(state)
+        present, codes, tempo = self._present(state)
         lead, (people, groups) = state.symbol.shape[:-1], present.symbol.shape
         device = state.symbol.device
         uniform = torch.rand((people, groups, samples, steps), generator=generator, device=generator.device)
-        found = sample(self._serving(), present, codes, uniform.cpu().numpy())
-        smooth = self._outlook_for(steps)(found.unmoved, present.symbol)
+        tables, strata = self._serving(), self._strata(groups, samples, generator)
+        found = sample(tables, present, codes, tempo, uniform.cpu().numpy(), strata)
+        smooth = outlook(found.unmoved, present.symbol, tables.chains(tempo))
         weight = self.config.outlook_weight
         table = (samples * found.mean + weight * smooth) / (samples + weight)
         table /= table.sum(axis=0)
@@ -227,16 +257,25 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
             marginals.reshape(steps, *lead, people, len(self.space)).to(device),
         )
 
+    @staticmethod
+    def _strata(groups: int, samples: int, generator: torch.Generator) -> np.ndarray[Any, Any]:
+        """``[R, S]`` one number in each ``S``-th of 0 to 1, in any order."""
+        shape, device = (2, groups, samples), generator.device
+        order, within = torch.rand(shape, generator=generator, device=device).double()
+        return np.asarray(((order.argsort(dim=-1) + within) / samples).cpu().numpy())
+
     def _serving(self) -> HazardTables:
         """The decoder as arrays; kept while the weights do not change."""
         if self.training:
-            return self.decoder.tables()
+            return self.decoder.tables(self.chain)
         if self._tables is None:
-            self._tables = self.decoder.tables()
+            self._tables = self.decoder.tables(self.chain)
         return self._tables
 
-    def _present(self, state: GroupAttentionState) -> tuple[Group, np.ndarray[Any, Any]]:
-        """The present and the codes as arrays, people first."""
+    def _present(
+        self, state: GroupAttentionState
+    ) -> tuple[Group, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """The present, the codes and the tempo as arrays, people first."""
         *lead, people = state.symbol.shape
 
         def array(values: Tensor) -> np.ndarray[Any, Any]:
@@ -246,12 +285,8 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
 
         ticks = (state.symbol, state.previous, -state.dwell, -state.voice)
         counters = [array(values) for values in ticks]
-        return Group(*counters), array(state.code.float())
-
-    def _outlook_for(self, steps: int) -> Outlook:
-        if steps not in self._outlooks:
-            self._outlooks = {steps: Outlook(self.chain.cpu().numpy(), steps)}
-        return self._outlooks[steps]
+        tempo = self.decoder.tempo(self.rates.log_ratios(state.counts))
+        return Group(*counters), array(state.code.float()), array(tempo)
 
     def _check(self, actions: Tensor) -> None:
         if actions.numel() and not ABSENT <= int(actions.min()) <= int(actions.max()) < len(self.space):
@@ -266,6 +301,6 @@ def map_state(state: HistoryState, change: Callable[[Tensor], Tensor]) -> Histor
     return type(state)(*(change(getattr(state, field.name)) for field in fields(state)))
 
 
-def _coded(past: HistoryState, code: Tensor) -> GroupAttentionState:
+def _coded(past: HistoryState, counts: EventCounts, code: Tensor) -> GroupAttentionState:
     kept = {field.name: getattr(past, field.name) for field in fields(HistoryState)}
-    return GroupAttentionState(**kept, code=code)
+    return GroupAttentionState(**kept, observed=counts.observed, expected=counts.expected, code=code)

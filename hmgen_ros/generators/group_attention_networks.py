@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hmgen_ros.generators.action_space import ABSENT
+from hmgen_ros.generators.event_rates import KINDS, EventRates, EventRatesConfig
 from hmgen_ros.generators.hazard_tables import HazardTables, SituationTables
 from hmgen_ros.generators.person_history import KNOTS, RAMPS, History, HistoryConfig, HistoryState
-from hmgen_ros.generators.situations import SemiMarkovConfig, SemiMarkovState, Situations
+from hmgen_ros.generators.situations import SemiMarkovConfig, Situations
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class GroupAttentionConfig:
     Attributes:
         history: what is remembered of each person.
         situations: of the counted table that the decoder corrects.
+        rates: how what people do more often than the table expects is estimated.
         width: of the encoder's tokens, a multiple of ``heads``.
         hidden: of the decoder.
         shown: what the decoder lets others see of a person.
@@ -39,9 +40,10 @@ class GroupAttentionConfig:
 
     history: HistoryConfig = field(default_factory=HistoryConfig)
     situations: SemiMarkovConfig = field(default_factory=SemiMarkovConfig)
-    width: int = 64
-    hidden: int = 64
-    shown: int = 32
+    rates: EventRatesConfig = field(default_factory=EventRatesConfig)
+    width: int = 48
+    hidden: int = 48
+    shown: int = 24
     heads: int = 4
     dropout: float = 0.1
     input_dropout: float = 0.2
@@ -65,14 +67,14 @@ class GroupAttentionConfig:
 class Encoder(nn.Module):
     """Everybody's past to everybody's code."""
 
-    def __init__(self, history: History, config: GroupAttentionConfig) -> None:
+    def __init__(self, history: History, rates: EventRates, config: GroupAttentionConfig) -> None:
         super().__init__()
         width, self.heads = config.width, config.heads
         # One more feature says that head gestures were not annotated in this sequence.
         self.person = nn.Sequential(
             # Few people are in the corpus: no single habit may be relied on.
             nn.Dropout(config.input_dropout),
-            nn.Linear(history.person_width + 1, width),
+            nn.Linear(history.person_width + rates.width + 1, width),
             nn.ReLU(),
             nn.Dropout(config.dropout),
             nn.Linear(width, width),
@@ -137,11 +139,13 @@ class Decoder(nn.Module):
 
     prior: Tensor
 
-    def __init__(self, history: History, situations: Situations, config: GroupAttentionConfig) -> None:
+    def __init__(
+        self, history: History, situations: Situations, rates: EventRates, config: GroupAttentionConfig
+    ) -> None:
         super().__init__()
         hidden, symbols = config.hidden, history.symbols
         self.history, self.max_age = (history,), config.max_age  # a tuple: its buffers are the predictor's
-        self.situations = situations
+        self.situations, self.rates = (situations,), (rates,)
         rows = (symbols + 1) * math.prod(situations.shape[1:])
         self.register_buffer("prior", torch.zeros(rows, symbols))
         self.first = nn.Linear(2 * (symbols + 1) + 3 * RAMPS, hidden)
@@ -151,15 +155,24 @@ class Decoder(nn.Module):
         self.out = nn.Linear(hidden, symbols, bias=False)
         self.pair_out = nn.Linear(2 * (symbols + 1), symbols)
         self.dropout = nn.Dropout(config.dropout)
+        #: How far each log ratio of rates is believed.
+        self.gain = nn.Parameter(
+            torch.full((len(history.actions), KINDS, len(rates.decay)), 1.0 / len(rates.decay))
+        )
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.pair_out.weight)
         nn.init.zeros_(self.pair_out.bias)
 
-    def forward(self, code: Tensor, state: HistoryState, age: Tensor) -> Tensor:
+    def tempo(self, ratios: Tensor) -> Tensor:
+        """``[..., N, B, 4]`` what log ratios of rates add to the log odds of each kind of event."""
+        return (self.gain * ratios).sum(dim=-1)
+
+    def forward(self, code: Tensor, tempo: Tensor, state: HistoryState, age: Tensor) -> Tensor:
         """Logits of the next tick.
 
         Args:
             code: ``[B, N, H]``.
+            tempo: ``[B, N, singles, 4]`` from :meth:`tempo`.
             state: of the present, ``[B, N]`` people.
             age: ``[B]`` ticks since the code was made.
 
@@ -177,17 +190,22 @@ class Decoder(nn.Module):
         shown = torch.relu(self.shared(own)) * present
         joint = torch.relu(self.joint(torch.cat([own, _most_of_others(shown)], dim=-1)))
         logits: Tensor = self.out(self.dropout(joint)) + self.pair_out(symbols)
-        return logits + functional.embedding(self._rows(state), self.prior)
+        (situations,) = self.situations
+        logits = logits + self._lean(tempo, state.symbol)
+        return logits + functional.embedding(history.rows(state, situations), self.prior)
 
-    def _rows(self, state: HistoryState) -> Tensor:
-        """``[B, N]`` everybody's situation, as the table numbers them."""
-        (history,) = self.history
-        symbol = torch.where(state.symbol == ABSENT, history.symbols, state.symbol)
-        own = 2 * symbol + history.speaks[state.previous] * (symbol != history.symbols)
-        return self.situations.rows(SemiMarkovState(own, state.dwell, state.voice))
+    def _lean(self, tempo: Tensor, symbol: Tensor) -> Tensor:
+        """``[B, N, A]`` logits of the events that lead from the present symbols to each symbol.
 
-    def tables(self) -> HazardTables:
-        """The same function as arrays for sampling."""
+        Every event of the way counts; a term that all symbols share is left out.
+        """
+        (history,), (rates,) = self.history, self.rates
+        kind = rates.kinds(symbol).unsqueeze(-1)
+        towards = tempo.gather(-1, kind).squeeze(-1) * (1.0 - 2.0 * history.bits[symbol])
+        return towards @ history.bits[:-1].T
+
+    def tables(self, chain: Tensor) -> HazardTables:
+        """The same function as arrays for sampling, with the chain (``[A, A]``) of the outlook."""
         (history,) = self.history
         symbols, hidden = history.symbols + 1, self.out.in_features
         device = self.prior.device
@@ -216,7 +234,9 @@ class Decoder(nn.Module):
             out=array(self.out.weight.T),
             pair_out=array(direct_pairs.permute(2, 0, 1)),
             prior=array(self.prior.T),
-            situations=SituationTables.of(self.situations, history.speaks.cpu().numpy()),
+            chain=array(chain),
+            bits=array(history.bits),
+            situations=SituationTables.of(self.situations[0], history.speaks.cpu().numpy()),
         )
 
 

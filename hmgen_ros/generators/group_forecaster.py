@@ -50,8 +50,8 @@ ACTION_PREDICTORS: dict[str, Callable[[str], ActionPredictor[Any]]] = {
     **{name: partial(SocialGenerator.load, name) for name in _SOCIAL},
 }
 
-#: What nodes and commands take: the fastest of those that forecast well (see docs/results/social.md).
-DEFAULT_ACTION_PREDICTOR = "semi_markov"
+#: What nodes and commands take: the one that forecasts best (see docs/results/social.md).
+DEFAULT_ACTION_PREDICTOR = "group_attention"
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,9 @@ class HazardTables:
         out: ``[H, A]`` last layer.
         pair_out: ``[A, A + 1, A + 1]`` logits that the present and previous symbols give directly.
         prior: ``[A, rows]`` log probabilities of the table that the network corrects.
-        situations: which row of it holds.
+        chain: ``[A, A]`` the Markov chain of single people, from row to column.
+        bits: ``[A + 1, B]`` the single actions in each symbol, the last is absent.
+        situations: which row of the table holds.
     """
 
     pair: Floats
@@ -107,18 +109,45 @@ class HazardTables:
     out: Floats
     pair_out: Floats
     prior: Floats
+    chain: Floats
+    bits: Floats
     situations: SituationTables
 
     def fixed(self, code: Floats, symbol: Integers, previous: Integers) -> Floats:
         """``[..., H]`` the first layer's part of what stays as it is until somebody changes."""
         return np.asarray(code + self.pair[symbol, previous], np.float32)
 
-    def probabilities(self, group: Group, fixed: Floats, tick: Integers, ticks: int) -> Floats:
+    def lean(self, tempo: Floats, symbol: Integers) -> Floats:
+        """``[A, N, R]`` logits of the events that lead to each symbol.
+
+        Args:
+            tempo: ``[N, R, B, 4]`` what is added to the log odds of each kind of event.
+            symbol: ``[N, R]`` present symbols.
+        """
+        bits = self.bits.take(symbol, axis=0, mode="wrap")  # [N, R, B]
+        # Places in the flat tempo: NumPy's functions along an axis cost several times as much.
+        place = np.arange(0, tempo.size, tempo.shape[-1]).reshape(bits.shape)
+        place += (2 * bits + (bits.sum(axis=0) > bits)).astype(np.int64)
+        towards = tempo.ravel().take(place) * (1 - 2 * bits)
+        leaning = self.bits[:-1] @ towards.reshape(symbol.size, bits.shape[-1]).T
+        return np.asarray(leaning.reshape(len(leaning), *symbol.shape), np.float32)
+
+    def chains(self, tempo: Floats) -> Floats:
+        """``[N, R, A, A]`` everybody's own Markov chain: events as if nobody else did the same."""
+        bits = self.bits[:-1]
+        kind = (2 * bits).astype(np.int64)
+        towards = tempo[:, :, np.arange(bits.shape[1]), kind] * (1 - 2 * bits)  # [N, R, A, B]
+        chains = self.chain * np.exp(towards @ bits.T)
+        chains /= chains.sum(axis=-1, keepdims=True)
+        return np.asarray(chains, np.float32)
+
+    def probabilities(self, group: Group, fixed: Floats, tempo: Floats, tick: Integers, ticks: int) -> Floats:
         """Probabilities of the next ticks if nobody changes in between.
 
         Args:
             group: the present.
             fixed: ``[N, R, H]`` from :meth:`fixed`.
+            tempo: ``[N, R, B, 4]`` of :meth:`lean`.
             tick: ``[R]`` the present tick.
             ticks: how many.
 
@@ -146,7 +175,7 @@ class HazardTables:
         np.maximum(joint, 0.0, out=joint)
         # Actions first: sums over the first axis of an array are many times faster than over the last.
         odds = (self.out.T @ joint.T).reshape(self.out.shape[1], *shape)
-        odds += self.pair_out[:, group.symbol, group.previous][..., None]
+        odds += (self.pair_out[:, group.symbol, group.previous] + self.lean(tempo, group.symbol))[..., None]
         odds += self.prior.take(self.situations.rows(group, ahead), axis=1)
         odds -= odds.max(axis=0)
         np.exp(odds, out=odds)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hmgen_ros.generators.action_space import ABSENT, ActionSpace
-from hmgen_ros.generators.situations import voices_of
+from hmgen_ros.generators.situations import SemiMarkovState, Situations, voices_of
 from hmgen_ros.types import CONCURRENT_ACTIONS, TICK_HZ, Action
 
 #: Ticks that stand for "longer ago than we know".
@@ -252,6 +252,12 @@ class History(nn.Module):
         return torch.cat(
             [self.one_hot(symbol), self.one_hot(before), self.ramps(age), self.ramps(lasted)], dim=-1
         )
+
+    def rows(self, state: HistoryState, situations: Situations) -> Tensor:
+        """``[..., N]`` everybody's situation, as a counted table numbers them."""
+        symbol = torch.where(state.symbol == ABSENT, self.symbols, state.symbol)
+        own = 2 * symbol + self.speaks[state.previous] * (symbol != self.symbols)
+        return situations.rows(SemiMarkovState(own, state.dwell, state.voice))
 
     def one_hot(self, symbols: Tensor) -> Tensor:
         """``[...]`` symbols to ``[..., A + 1]`` float32; the last place is ``ABSENT``."""

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hmgen_ros.generators.action_space import ABSENT, ActionSpace
+from hmgen_ros.generators.event_rates import EventCounts
 from hmgen_ros.generators.group_attention import GroupAttention, map_state
-from hmgen_ros.generators.person_history import History, HistoryState
+from hmgen_ros.generators.person_history import HistoryState
 from hmgen_ros.types import Action, action_mask
 
 #: Part of the samples whose code is fresh, as it is for the next tick's probabilities.
@@ -61,6 +62,7 @@ class GroupSamples:
 
     Attributes:
         past: ``[M, N]`` people, what the encoder sees.
+        ratios: ``[M, N, singles, 4, K]`` log ratios of their rates of events, of the same time.
         present: ``[M, N]`` people, what the decoder sees.
         age: ``[M]`` ticks between the two.
         following: ``[M, N]`` int64 symbols of the next tick, ``ABSENT`` where not seen.
@@ -69,6 +71,7 @@ class GroupSamples:
     """
 
     past: HistoryState
+    ratios: Tensor
     present: HistoryState
     age: Tensor
     following: Tensor
@@ -87,6 +90,7 @@ class GroupSamples:
 
         return GroupSamples(
             map_state(self.past, ready),
+            ready(self.ratios),
             map_state(self.present, ready),
             ready(self.age),
             ready(self.following),
@@ -96,14 +100,14 @@ class GroupSamples:
 
 
 def collect(
-    sequences: Sequence[NDArray[np.int64]], no_heads: bool, history: History, config: SampleConfig
+    sequences: Sequence[NDArray[np.int64]], no_heads: bool, model: GroupAttention, config: SampleConfig
 ) -> GroupSamples:
     """Samples of some sequences.
 
     Args:
         sequences: ``[T, N]`` symbols each, of equally many people.
         no_heads: head gestures are not annotated in these.
-        history: reads the past.
+        model: reads the past.
         config: which ticks are taken.
 
     Raises:
@@ -113,7 +117,7 @@ def collect(
     for number, sequence in enumerate(sequences):
         if len(sequence) > _WARM_UP + 1:
             random = np.random.default_rng([config.seed, number, int(no_heads)])
-            parts.append(_of_sequence(torch.from_numpy(sequence), no_heads, history, config, random))
+            parts.append(_of_sequence(torch.from_numpy(sequence), no_heads, model, config, random))
     if not parts:
         raise ValueError(f"no sequence is longer than {_WARM_UP + 1} ticks")
     return join(parts)
@@ -124,6 +128,7 @@ def join(parts: Sequence[GroupSamples]) -> GroupSamples:
     pasts, presents = [p.past for p in parts], [p.present for p in parts]
     return GroupSamples(
         _join_states(pasts),
+        torch.cat([part.ratios for part in parts]),
         _join_states(presents),
         *(
             torch.cat([getattr(part, name) for part in parts])
@@ -170,8 +175,9 @@ class NextTickLoss(nn.Module):
 
     def forward(self, samples: GroupSamples) -> Tensor:
         """A scalar."""
-        codes = self.model.codes(samples.past, samples.no_heads)
-        logits = self.model.decoder(codes, samples.present, samples.age)
+        codes = self.model.codes(samples.past, samples.ratios, samples.no_heads)
+        tempo = self.model.decoder.tempo(samples.ratios)
+        logits = self.model.decoder(codes, tempo, samples.present, samples.age)
         loss, weight = loss_of(logits, samples, self.alike)
         return (loss * weight).sum() / weight.sum().clamp(min=1.0)
 
@@ -197,6 +203,7 @@ def leave_out(samples: GroupSamples, share: float) -> GroupSamples:
 
     return GroupSamples(
         thinned(samples.past),
+        samples.ratios,
         thinned(samples.present),
         samples.age,
         samples.following,
@@ -206,7 +213,7 @@ def leave_out(samples: GroupSamples, share: float) -> GroupSamples:
 
 
 def _of_sequence(
-    actions: Tensor, no_heads: bool, history: History, config: SampleConfig, random: np.random.Generator
+    actions: Tensor, no_heads: bool, model: GroupAttention, config: SampleConfig, random: np.random.Generator
 ) -> GroupSamples:
     changes = (actions[1:] != actions[:-1]).any(dim=1).numpy()
     taken = changes | (random.random(len(changes)) < config.quiet)
@@ -214,10 +221,15 @@ def _of_sequence(
     ticks = np.flatnonzero(taken)
     age = random.integers(0, np.minimum(config.max_age, ticks + 1))
     age[random.random(len(age)) < _FRESH] = 0
-    states = history.of_sequence(actions)
+    states = model.history_of.of_sequence(actions)
+    counts = model.rates.of_sequence(states)
+    counts = EventCounts(counts.observed[ticks - age], counts.expected[ticks - age])
+    if no_heads:
+        counts = model.rates.without(counts, Action.HEAD_GESTURE)
     weight = np.where(changes[ticks], 1.0, 1.0 / config.quiet).astype(np.float32)
     return GroupSamples(
         map_state(states, lambda values: _small(values[ticks - age])),
+        _small(model.rates.log_ratios(counts)),
         map_state(states, lambda values: _small(values[ticks])),
         torch.from_numpy(age.astype(np.int32)),
         actions[ticks + 1].to(torch.int16),

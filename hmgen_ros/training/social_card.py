@@ -27,7 +27,7 @@ a group it plays futures of the whole group forward, each person informed of the
   begin too rarely; drinking and hair touching do not occur.
 - Trained on: {trained_on}. Whole series of the same people are held out for validation and test.
 - Command: `{command}` ({created}), {iterations} iterations in {minutes:.1f} minutes; the best of them by
-  validation SFID is iteration {best_iteration}.
+  validation {metric} is iteration {best_iteration}.
 - Licence: {licence}. {licence_note}
 - File: `{file}`, {bytes} bytes, SHA-256 `{sha256}`
 
@@ -49,7 +49,13 @@ scores with confidence intervals.
 
 
 def ship(
-    folder: RunFolder, name: str, models: Path, command: str, text: str, meetings: Sequence[Meeting]
+    folder: RunFolder,
+    name: str,
+    models: Path,
+    command: str,
+    text: str,
+    meetings: Sequence[Meeting],
+    metric: str,
 ) -> Path:
     """Write model, manifest entry and card.
 
@@ -60,6 +66,7 @@ def ship(
         command: that trains this model.
         text: one line about the system.
         meetings: the training meetings.
+        metric: what told the best iteration.
 
     Returns:
         The model file.
@@ -88,13 +95,16 @@ def ship(
         "metrics": {"validation": {"model": result["best"], "data": result["data"]}},
     }
     weights.register(models / "manifest.yaml", name, entry)
-    (models / f"{name}.md").write_text(_card(entry, text, settings, result, meetings, best), encoding="utf-8")
+    (models / f"{name}.md").write_text(
+        _card(entry, text, metric, settings, result, meetings, best), encoding="utf-8"
+    )
     return path
 
 
 def _card(
     entry: Mapping[str, Any],
     text: str,
+    metric: str,
     settings: Mapping[str, Any],
     result: Mapping[str, Any],
     meetings: Sequence[Meeting],
@@ -103,6 +113,7 @@ def _card(
     return _TEXT.format(
         title=entry["file"].removesuffix(".safetensors"),
         text=text,
+        metric=metric,
         target=settings["target"],
         iterations=result["iterations"],
         minutes=result["seconds"] / 60.0,

@@ -176,7 +176,7 @@ class GeneratorStep(ABC):
 
     def _truth(self, batch: Batch) -> Tensor:
         """``[B, T, N, A]`` true actions, zero where they are unknown."""
-        return _one_hot(batch.target, len(self.generator.space)) * batch.known.unsqueeze(-1)
+        return one_hot(batch.target, len(self.generator.space)) * batch.known.unsqueeze(-1)
 
     def _negative_log_likelihood(self, batch: Batch) -> Tensor:
         """Mean over the known ticks of present people, nats."""
@@ -240,7 +240,7 @@ class AdversarialStep(GeneratorStep):
 
     def _losses(self, batch: Batch, iteration: int) -> dict[str, Tensor]:
         self.discriminator.train()
-        observed = _one_hot(hold_gaps(batch.observed), len(self.generator.space))  # [B, 60, N, A]
+        observed = one_hot(hold_gaps(batch.observed), len(self.generator.space))  # [B, 60, N, A]
         fake = self._generate(batch)
         # An unknown action is the generated one in both, so that gaps tell nothing.
         real = torch.where(batch.known.unsqueeze(-1), self._truth(batch), fake.detach())
@@ -291,7 +291,7 @@ def hold_gaps(observed: Tensor) -> Tensor:
     return observed.gather(1, torch.maximum(last, first))
 
 
-def _one_hot(symbols: Tensor, actions: int) -> Tensor:
+def one_hot(symbols: Tensor, actions: int) -> Tensor:
     """``[..., A]`` float, zero for ``ABSENT``."""
     known = (symbols != ABSENT).unsqueeze(-1)
     return (functional.one_hot(symbols.clamp(min=0), actions) * known).float()

@@ -38,6 +38,7 @@ class SocialValidation:
         net: whose activations tell the SFID, over the samples' action space.
         observed: ``[W, t_obs, N]`` int64 symbols.
         target: ``[W, T, N]``, ``ABSENT`` where nothing is to be compared.
+        origins: ``[W, 2]`` which sequence, and the first observed tick in it.
         real: moments of the activations of ``target``.
         reference: the data's own metrics; ``SFID`` is the distance of as many training samples.
         seed: of the futures; the same at each evaluation, so that curves move by the model alone.
@@ -46,6 +47,7 @@ class SocialValidation:
     net: InceptionNet
     observed: NDArray[np.int64]
     target: NDArray[np.int64]
+    origins: NDArray[np.int64]
     real: Moments
     reference: dict[str, float]
     seed: int = 0
@@ -66,17 +68,16 @@ class SocialValidation:
         Raises:
             ValueError: fewer than two people are seen from beginning to end in the chosen samples.
         """
-        observed, target = _choose(held_out, windows)
+        observed, target, origins = _choose(held_out, windows)
         real = moments(net, target)
         typical = moments(net, _choose(training, windows)[1])
         reference = {**describe(target, held_out.space), "SFID": frechet_distance(real, typical)}
-        return cls(net, observed, target, real, reference, seed)
+        return cls(net, observed, target, origins, real, reference, seed)
 
     @torch.no_grad()
     def __call__(self, generator: SocialGenerator) -> dict[str, float]:
         """H_M, H_C, IS, SFID, coupling, changes and short dwells of one future of each sample."""
         device = generator.decoder.residual.device
-        self.net.to(device)
         generator.eval()
         count, ticks, people = self.observed.shape
         # All windows as one sequence; the states at their ends hold just the windows.
@@ -85,9 +86,13 @@ class SocialValidation:
         state = generator.history(sequence, ends)
         random = torch.Generator(device=device).manual_seed(self.seed)
         future = generator.rollout(state, self.target.shape[1], 1, random)[0]  # [T, W, N]
-        generated = future.transpose(0, 1).cpu().numpy()
-        generated = np.where(self.target == ABSENT, ABSENT, generated)
-        found = describe(generated, generator.space)
+        self.net.to(device)
+        return self.measure(future.transpose(0, 1).cpu().numpy())
+
+    def measure(self, future: NDArray[np.int64]) -> dict[str, float]:
+        """Metrics of ``[W, T, N]`` generated symbols."""
+        generated = np.where(self.target == ABSENT, ABSENT, future)
+        found = describe(generated, self.net.space)
         return {**found, "SFID": frechet_distance(self.real, moments(self.net, generated))}
 
 
@@ -128,9 +133,12 @@ def inception_net(
     return InceptionNet.from_weights(weights.read(path)).eval()
 
 
-def _choose(samples: Prepared, windows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _choose(
+    samples: Prepared, windows: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Some samples; a person who is not there at the last observed tick is left out of the target."""
     count = len(samples.observed)
     chosen = np.linspace(0, count - 1, min(windows, count)).astype(np.int64)
     observed, target = samples.observed[chosen], samples.target[chosen]
-    return observed, np.where(observed[:, -1:] == ABSENT, ABSENT, target)
+    seen = np.where(observed[:, -1:] == ABSENT, ABSENT, target)
+    return observed, seen, samples.origins[chosen]

@@ -8,36 +8,27 @@ futures. The test part is not read.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning_fabric.fabric import Fabric
-from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hmgen_ros.data.ami import complete_meetings, data_directory, headless_meetings
-from hmgen_ros.data.preparation import action_table
 from hmgen_ros.evaluation.action_references import MarkovChain
-from hmgen_ros.generators.action_space import ActionSpace
 from hmgen_ros.generators.group_attention import GroupAttention
 from hmgen_ros.generators.group_attention_networks import GroupAttentionConfig
 from hmgen_ros.generators.person_history import HistoryConfig
 from hmgen_ros.training.counts import Smoothing
-from hmgen_ros.training.forecast_validation import ForecastValidation
-from hmgen_ros.training.group_samples import (
-    GroupSamples,
-    NextTickLoss,
-    SampleConfig,
-    collect,
-    join,
-    leave_out,
-)
+from hmgen_ros.training.group_data import TARGET, GroupData
+from hmgen_ros.training.group_samples import GroupSamples, NextTickLoss, leave_out
+from hmgen_ros.training.group_validation import GroupValidation
 from hmgen_ros.training.loop import Loop
 from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, batch_indices, seed_iteration
 from hmgen_ros.training.run_log import RunFolder
@@ -57,11 +48,13 @@ class GroupAttentionTrainConfig(LoopConfig):
 
     Attributes:
         data: folder that holds ``ami_25hz/``; HMGEN_DATA or ``../shared/data`` where none is given.
-        out: folder of the run folders, each named ``attention-s<seed>``.
+        out: folder of the run folders, each named ``attention-t40-reco0-s<seed>``.
         name: first part of the run folder's name.
         batch: groups an iteration and process.
         rate: highest learning rate of AdamW; it rises for a tenth of the run and falls to zero.
         weight_decay: of AdamW.
+        averaging: the model that is measured and kept is the exponential average of the weights over the
+            iterations, with this decay, 0 to below 1; 0 takes the last weights.
         width: of the encoder's tokens.
         hidden: of the decoder.
         shown: what the decoder lets others see of a person.
@@ -73,23 +66,27 @@ class GroupAttentionTrainConfig(LoopConfig):
         quiet: part of the ticks without a change that is taken.
         validation_stride: ticks between two forecasts of the validation meetings.
         validation_samples: futures of each.
+        validation_windows: held-out samples whose futures H_M, SFID and the like are measured on.
+        sfid_iterations: of the training of the network behind SFID, where none is shipped for the action
+            space of the data.
         share: the action space takes the most common joint actions up to this part of all ticks.
         limit: at most so many joint actions.
         ship: write the best model to ``models`` under this name, with manifest entry and card.
         models: folder of the shipped models.
     """
 
-    iterations: int = 4000
-    eval_every: int = 1000
+    iterations: int = 2000
+    eval_every: int = 500
     data: Path | None = None
     out: Path = Path("out/social")
     name: str = "attention"
     batch: int = 512
     rate: float = 2e-3
     weight_decay: float = 1e-2
-    width: int = 64
-    hidden: int = 64
-    shown: int = 32
+    averaging: float = 0.998
+    width: int = 48
+    hidden: int = 48
+    shown: int = 24
     events: int = 4
     dropout: float = 0.1
     input_dropout: float = 0.2
@@ -98,6 +95,8 @@ class GroupAttentionTrainConfig(LoopConfig):
     quiet: float = 0.08
     validation_stride: int = 100
     validation_samples: int = 32
+    validation_windows: int = 500
+    sfid_iterations: int = 1000
     share: float = 0.9995
     limit: int = 24
     ship: str | None = None
@@ -105,20 +104,28 @@ class GroupAttentionTrainConfig(LoopConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("batch", "validation_stride", "validation_samples"):
+        for name in (
+            "batch",
+            "validation_stride",
+            "validation_samples",
+            "validation_windows",
+            "sfid_iterations",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.rate > 0.0 or self.weight_decay < 0.0:
             raise ValueError(
                 f"rate must be above 0 and weight_decay at least 0, got {self.rate}, {self.weight_decay}"
             )
+        if not 0.0 <= self.averaging < 1.0:
+            raise ValueError(f"averaging must lie in [0, 1), got {self.averaging}")
         if not 0.0 <= self.smaller_groups <= 1.0:
             raise ValueError(f"smaller_groups must lie in [0, 1], got {self.smaller_groups}")
 
     @property
     def folder(self) -> RunFolder:
         """Where this run lies."""
-        return RunFolder(self.out / f"{self.name}-s{self.seed}")
+        return RunFolder(self.out / f"{self.name}-t{TARGET}-reco0-s{self.seed}")
 
     @property
     def sizes(self) -> GroupAttentionConfig:
@@ -141,16 +148,18 @@ class GroupAttentionStep:
         self,
         model: GroupAttention,
         samples: GroupSamples,
-        validation: ForecastValidation,
+        validation: GroupValidation,
         config: GroupAttentionTrainConfig,
     ) -> None:
         self._model, self._samples, self._validation, self._config = model, samples, validation, config
         self._adam: Optimizer = AdamW(model.parameters(), config.rate, weight_decay=config.weight_decay)
+        averaged = get_ema_multi_avg_fn(config.averaging)
+        self._average = AveragedModel(model, multi_avg_fn=averaged)
 
     @property
     def modules(self) -> dict[str, nn.Module]:
         """What the run changes."""
-        return {"model": self._model}
+        return {"model": self._model, "average": self._average}
 
     @property
     def optimizers(self) -> dict[str, Optimizer]:
@@ -166,6 +175,7 @@ class GroupAttentionStep:
         """Move to the device and wrap for several processes."""
         self._fabric, self._processes = fabric, fabric.world_size
         self._wrapped, self._adam = fabric.setup(NextTickLoss(self._model), self._adam)
+        self._average.to(fabric.device)
 
     def step(self, iteration: int) -> dict[str, float]:
         """One iteration."""
@@ -182,12 +192,13 @@ class GroupAttentionStep:
         self._fabric.backward(loss)
         self._fabric.clip_gradients(self._wrapped, self._adam, max_norm=1.0)
         self._adam.step()
+        self._average.update_parameters(self._model)
         return {"nll_tick": float(loss.detach())}
 
     def validate(self) -> dict[str, float]:
         """Forecasts of the validation series."""
-        self._model.eval()
-        return self._validation(self._model)
+        # Switching makes the sampler's arrays of the present weights anew.
+        return self._validation(self._kept.eval())
 
     def reference(self) -> dict[str, float]:
         """The data's own values."""
@@ -195,7 +206,12 @@ class GroupAttentionStep:
 
     def weights(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The model file."""
-        return self._model.to_weights()
+        return self._kept.to_weights()
+
+    @property
+    def _kept(self) -> GroupAttention:
+        """The averaged model."""
+        return cast(GroupAttention, self._average.module)
 
 
 def train(config: GroupAttentionTrainConfig, console: Console | None = None) -> Path:
@@ -213,8 +229,10 @@ def train(config: GroupAttentionTrainConfig, console: Console | None = None) -> 
         console = Console(quiet=True)
     if _run(config, fabric, console) and config.ship and fabric.is_global_zero:
         folder = data_directory(config.data) / "ami_25hz"
-        meetings = complete_meetings(folder, "train") + _headless(config, folder)
-        path = ship(config.folder, config.ship, config.models, command(config), TEXT, meetings)
+        meetings = complete_meetings(folder, "train")
+        if config.headless:
+            meetings += headless_meetings(folder, "train")
+        path = ship(config.folder, config.ship, config.models, command(config), TEXT, meetings, "NLL")
         console.print(f"wrote {path}", highlight=False)
     return config.folder.path
 
@@ -238,47 +256,34 @@ def _run(config: GroupAttentionTrainConfig, fabric: Fabric, console: Console) ->
         given = asdict(config)
         settings = {name: value for name, value in given.items() if name not in (*OPTIONS, *_PLACES)}
         # The learning rate follows the length of the run, so another length is another run.
-        settings |= {"system": "attention", "target": 80, "iterations": config.iterations}
+        settings |= {"system": "attention", "target": TARGET, "iterations": config.iterations}
         folder.prepare(settings, {name: given[name] for name in OPTIONS}, config.force)
     fabric.barrier()
     if folder.finished(config.iterations):
         console.print(f"{folder.path} is finished; --force starts over", highlight=False)
         return True
     corpus = data_directory(config.data) / "ami_25hz"
-    training = [meeting.masks for meeting in complete_meetings(corpus, "train")]
-    space = ActionSpace.most_common(np.concatenate([m.ravel() for m in training]), config.share, config.limit)
+    data = GroupData.read(corpus, config.headless, config.share, config.limit)
+    console.print(data.prepared.table)
+    space = data.prepared.space
     seed_iteration(config.seed, 0, 0)
     model = GroupAttention(space, config.sizes)
-    symbols = [space.encode_array(masks) for masks in training]
-    headless = [space.encode_array(meeting.masks) for meeting in _headless(config, corpus)]
-    counted, _ = fit(symbols, space, model.config.situations, Smoothing())
-    # Rows of absent people are zero in the table; the logarithm has no opinion on them either.
-    model.decoder.prior.copy_(torch.where(counted.probabilities > 0, counted.probabilities.log(), 0.0))
-    model.chain.copy_(torch.from_numpy(MarkovChain(symbols, len(space)).step))
-    console.print(action_table(space, symbols))
-    samples = _samples(model, symbols, headless, config)
+    counted, _ = fit(data.complete, space, model.config.situations, Smoothing())
+    model.set_table(counted.probabilities)
+    model.chain.copy_(torch.from_numpy(MarkovChain(data.complete, len(space)).step))
+    samples = data.samples(model, config.quiet, config.seed)
     console.print(f"{len(samples)} training samples", highlight=False)
-    held_out = [space.encode_array(m.masks) for m in complete_meetings(corpus, "validation")]
-    validation = ForecastValidation.of(held_out, space, config.validation_stride, config.validation_samples)
+    validation = data.validation(
+        config.out,
+        fabric,
+        console,
+        config.validation_windows,
+        config.validation_stride,
+        config.validation_samples,
+        config.sfid_iterations,
+    )
     step = GroupAttentionStep(model, samples, validation, config)
     return Loop(fabric, step, config, folder, console, metric="nll").run()
-
-
-def _headless(config: GroupAttentionTrainConfig, corpus: Path) -> list[Any]:
-    return headless_meetings(corpus, "train") if config.headless else []
-
-
-def _samples(
-    model: GroupAttention,
-    complete: Sequence[NDArray[np.int64]],
-    headless: Sequence[NDArray[np.int64]],
-    config: GroupAttentionTrainConfig,
-) -> GroupSamples:
-    chosen = SampleConfig(config.quiet, model.config.max_age, config.seed)
-    parts = [collect(complete, False, model.history_of, chosen)]
-    if headless:
-        parts.append(collect(headless, True, model.history_of, chosen))
-    return join(parts)
 
 
 def _schedule(done: float) -> float:

@@ -154,7 +154,7 @@ def train(config: SocialTrainConfig, console: Console | None = None) -> Path:
     if _run(config, fabric, console) and config.ship and fabric.is_global_zero:
         meetings = complete_meetings(data_directory(config.data) / "ami_25hz", "train")
         text = SYSTEMS[config.system].text
-        path = ship(config.folder, config.ship, config.models, command(config), text, meetings)
+        path = ship(config.folder, config.ship, config.models, command(config), text, meetings, "SFID")
         console.print(f"wrote {path}", highlight=False)
     return config.folder.path
 
