@@ -124,6 +124,25 @@ def test_first_changes_are_spread_over_the_futures_as_their_probabilities_are() 
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("last", [[0, 0, 3], [1, 0, ABSENT], [1, 1, 0]])
+def test_who_speaks_next_is_what_many_futures_count(last: list[int]) -> None:
+    model = lively_model(stay=3.5)
+    actions = torch.cat([meeting(30, 3, absent=0.0), torch.tensor([last])])
+    state = model.history(actions, torch.tensor([30]))
+    many, few = (model.futures(state, 15, samples, random_numbers(2)) for samples in (20000, 32))
+    symbols = torch.cat([state.symbol.expand(20000, 1, 3), many.samples[:, :, 0]], dim=1)
+    speaks = symbols == 1
+    starts = speaks[:, 1:] & ~speaks[:, :-1]
+    tick = torch.where(starts.any(1), starts.int().argmax(1), 15)  # [S, N]
+    first = (tick == tick.min(1, keepdim=True).values) & (tick < 15)
+    counted = (first / first.sum(1, keepdim=True).clamp(min=1)).mean(0)
+    assert many.speaks_next is not None
+    assert few.speaks_next is not None
+    torch.testing.assert_close(many.speaks_next[0], counted, atol=0.012, rtol=0)
+    torch.testing.assert_close(few.speaks_next[0], counted, atol=0.1, rtol=0)
+
+
+@torch.no_grad()
 def test_of_one_person_alone_the_outlook_is_what_many_samples_give() -> None:
     """With nobody to react to and the chain of a model without memory, nothing is left out of it."""
     model = lively_model(outlook_weight=1e9)

@@ -17,7 +17,7 @@ from hmgen_ros.evaluation.coupling import lag_sums
 from hmgen_ros.evaluation.held_out import FUTURE, TURN, HeldOut, Moments
 from hmgen_ros.evaluation.inception import InceptionNet
 from hmgen_ros.generators.action_space import ABSENT, ActionSpace
-from hmgen_ros.generators.interface import ActionPredictor
+from hmgen_ros.generators.interface import ActionPredictor, Futures
 from hmgen_ros.types import TICK_HZ
 
 #: 0.2, 0.4, 0.8, 1.6 and 3.2 s.
@@ -140,22 +140,23 @@ class ModelRun:
         sequences, places = [], []
         speaking: list[tuple[NDArray[Any], ...]] = []
         for meeting in meetings:
-            for part, futures, given in self._forecasts(meeting, meeting.windows, FUTURE):
+            for part, futures, found in self._forecasts(meeting, meeting.windows, FUTURE):
+                given = found.marginals.transpose(0, 1)
                 add_to_blocks(totals, self._sums(part, futures, given), part.block, blocks)
                 for sample in range(min(SFID_FUTURES, self._samples)):
                     sequences.append(self._to_net.symbols(futures[:, sample]))
                     places.append(part.block)
                 advance(len(part))
-            for part, futures, _ in self._forecasts(meeting, meeting.ends, TURN):
-                speaking.append(self._speaker_scores(part, futures))
+            for part, futures, found in self._forecasts(meeting, meeting.ends, TURN):
+                speaking.append(self._speaker_scores(part, futures, found.speaks_next))
                 advance(len(part))
         totals["speakers"] = _speaker_totals(speaking, blocks)
         return ModelSums(totals, sequence_moments(self._net, sequences, places, blocks))
 
     def _forecasts(
         self, meeting: HeldOut, moments: Moments, steps: int
-    ) -> Iterator[tuple[Moments, NDArray[np.int64], torch.Tensor]]:
-        """Moments with ``[W, S, steps, N]`` futures and ``[W, steps, N, A]`` probabilities, some at once."""
+    ) -> Iterator[tuple[Moments, NDArray[np.int64], Futures]]:
+        """Moments, their ``[W, S, steps, N]`` futures in the space of the scores, and what was predicted."""
         actions = torch.from_numpy(self._predictor.space.encode_array(meeting.masks)).to(self._device)
         for start in range(0, len(moments), _MOMENTS_AT_ONCE):
             part = moments.part(start, _MOMENTS_AT_ONCE)
@@ -165,7 +166,7 @@ class ModelRun:
             futures = self._translate.symbols(sampled)
             # What happened there is not known either: both are measured over the same ticks of people.
             futures = np.where(part.future[:, None] == ABSENT, ABSENT, futures)
-            yield part, futures, found.marginals.transpose(0, 1)
+            yield part, futures, found
 
     def _sums(self, part: Moments, futures: NDArray[np.int64], marginals: torch.Tensor) -> Values:
         horizons = np.array(HORIZONS) - 1
@@ -182,9 +183,13 @@ class ModelRun:
             "onsets": onsets,
         }
 
-    def _speaker_scores(self, part: Moments, futures: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+    def _speaker_scores(
+        self, part: Moments, futures: NDArray[np.int64], known: torch.Tensor | None
+    ) -> tuple[NDArray[Any], ...]:
         """``[R]`` score, whether next and block of every person seen at some turn ends."""
         score = forecast_scores.first_to_speak(futures, self._space)  # [K, N]
+        if known is not None:
+            score = known.double().cpu().numpy()
         spoke = forecast_scores.first_to_speak(part.future[:, None], self._space) > 0
         seen = part.now != ABSENT
         return score[seen], spoke[seen], np.broadcast_to(part.block[:, None], seen.shape)[seen]

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hmgen_ros.generators.action_space import ABSENT
 from hmgen_ros.generators.hazard_tables import Floats, Group, HazardTables, Integers
@@ -27,6 +28,8 @@ from hmgen_ros.generators.hazard_tables import Floats, Group, HazardTables, Inte
 _LOOK_AHEAD = 48
 #: Numbers in the largest array of a call; more groups are sampled in several portions.
 _MOST_NUMBERS = 1 << 22
+#: So many futures the typical next speaker counts for, see :func:`speaks_next`.
+_TYPICAL = 64.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,13 @@ class Sampled:
             from.
         unmoved: ``[A, N, R, T]`` the same mean over those futures in which the person has not changed yet,
             whatever the others did; where there are none, the probabilities if nobody had changed.
+        speaks_next: ``[N, R]`` probability that each person is the first to begin to speak.
     """
 
     symbols: Integers
     mean: Floats
     unmoved: Floats
+    speaks_next: Floats
 
 
 def outlook(unmoved: Floats, symbol: Integers, chains: Floats) -> Floats:
@@ -100,9 +105,50 @@ def sample(
     walks = [_Walk(tables, groups, codes, tempo, path, uniform, part) for part in parts]
     found = [walk.run() for walk in walks]
     if not found:
-        return Sampled(np.zeros(uniform.shape, np.int64), path, path)
-    symbols, mean, unmoved = zip(*found, strict=True)
-    return Sampled(np.concatenate(symbols, 1), np.concatenate(mean, 2), np.concatenate(unmoved, 2))
+        return Sampled(np.zeros(uniform.shape, np.int64), path, path, np.zeros((people, rows), np.float32))
+    parts_of = zip(*found, strict=True)
+    symbols, mean, unmoved = (np.concatenate(p, axis) for p, axis in zip(parts_of, (1, 2, 2), strict=True))
+    speaks = tables.situations.speaks > 0
+    return Sampled(symbols, mean, unmoved, speaks_next(path, groups.symbol, symbols, speaks))
+
+
+def speaks_next(path: Floats, symbol: Integers, drawn: Integers, speaks: NDArray[np.bool_]) -> Floats:
+    """``[N, R]`` probability that each person is the first to begin to speak.
+
+    Where the first thing that happens is that somebody begins to speak, the probability is known without
+    sampling; futures in which something else happens first are counted. Those who begin at one tick share it.
+
+    Args:
+        path: ``[A, N, R, T]`` probabilities if nobody changes.
+        symbol: ``[N, R]`` present symbols.
+        drawn: ``[N, R, S, T]`` futures.
+        speaks: ``[A + 1]`` whether a symbol contains speech, the last is absent.
+    """
+    people, rows, _, ticks = drawn.shape
+    if not people:
+        return np.zeros((people, rows), np.float32)
+    seen, silent = symbol != ABSENT, ~speaks[symbol]
+    begins = path[speaks[:-1]].sum(axis=0) * (silent & seen)[..., None]  # [N, R, T]
+    stay = np.where(seen[..., None], path[np.maximum(symbol, 0), *np.ogrid[:people, :rows]], 1.0).prod(axis=0)
+    before = np.cumprod(np.concatenate([np.ones((rows, 1)), stay[:, :-1]], axis=1), axis=1)
+    # Of two who begin at once each has a half; three at once are too rare to count.
+    alone = 1.0 - 0.5 * (begins.sum(axis=0) - begins)
+    direct = (before * begins * alone).sum(axis=-1)
+    earlier = np.concatenate([np.broadcast_to(symbol[..., None, None], drawn[..., :1].shape), drawn], axis=-1)
+    starts = speaks[drawn] & ~speaks[earlier[..., :-1]]
+    changed = (drawn != earlier[..., :-1]).any(axis=0)  # [R, S, T]
+    first = np.take_along_axis(starts.any(axis=0), changed.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+    others = ~first  # [R, S] something else comes first, or nothing at all
+    tick = np.where(starts.any(axis=-1), starts.argmax(axis=-1), ticks)  # [N, R, S]
+    earliest = (tick == tick.min(axis=0)) & (tick < ticks) & others
+    count = others.sum(axis=-1)
+    counted = (earliest / np.maximum(earliest.sum(axis=0), 1)).sum(axis=-1)  # [N, R]
+    # Who speaks after something else has happened is like who speaks at once, as far as few futures tell.
+    typical = direct / np.maximum(direct.sum(axis=0), 1e-9)
+    anybody = counted.sum(axis=0) / np.maximum(count, 1)
+    share = (counted + _TYPICAL * anybody * typical) / (count + _TYPICAL)
+    rest = np.maximum(1.0 - direct.sum(axis=0), 0.0)
+    return np.asarray(direct + rest * share, np.float32)
 
 
 def stratified(stay: Floats, uniform: Floats, strata: Floats) -> Floats:

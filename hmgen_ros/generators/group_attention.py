@@ -255,6 +255,7 @@ class GroupAttention(ActionPredictor[GroupAttentionState]):
         return Futures(
             sampled.reshape(samples, steps, *lead, people).to(device),
             marginals.reshape(steps, *lead, people, len(self.space)).to(device),
+            torch.from_numpy(found.speaks_next.T.copy()).reshape(*lead, people).to(device),
         )
 
     @staticmethod

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hmgen_ros.generators.action_space import KNOWN_BITS
 from hmgen_ros.generators.group_attention import GroupAttention
-from hmgen_ros.generators.interface import ActionPredictor
+from hmgen_ros.generators.interface import ActionPredictor, Futures
 from hmgen_ros.generators.persistence import Persistence
 from hmgen_ros.generators.rollout import (
     NextAction,
@@ -149,22 +149,22 @@ class GroupForecaster:
         self._last = torch.from_numpy(current).to(self._device)
         seats.state, _ = self._predictor.step(seats.state, self._last)
         futures = self._predictor.futures(seats.state, self._steps, self._samples, self._generator)
-        return self._summarise(
-            scene, masks, current, futures.samples.cpu().numpy(), futures.marginals.cpu().numpy()
-        )
+        return self._summarise(scene, masks, current, futures)
 
     def _summarise(
         self,
         scene: Scene,
         masks: list[int],
         current: NDArray[np.int64],
-        sampled: NDArray[np.int64],
-        table: NDArray[np.float32],
+        futures: Futures,
     ) -> GroupForecast:
+        sampled, table = futures.samples.cpu().numpy(), futures.marginals.cpu().numpy()
         space, stamp, horizon_s = self._predictor.space, scene.stamp_ns, self._steps / TICK_HZ
         ids = [person.person_id for person in scene.people]
         actions = next_actions(sampled, current, space)
-        speaker = next_speaker(sampled, current, self._spoken, space)
+        known = futures.speaks_next
+        probabilities = None if known is None else known.cpu().numpy()
+        speaker = next_speaker(sampled, current, self._spoken, space, probabilities=probabilities)
         return GroupForecast(
             forecast(sampled, table, current, space, stamp, ids),
             tuple(

@@ -31,10 +31,13 @@ class Futures:
         samples: ``[S, T, ..., N]`` int64 sampled symbols, ``ABSENT`` for absent people.
         marginals: ``[T, ..., N, A]`` float32 probabilities of each symbol at each step; zero for absent
             people, else they sum to 1.
+        speaks_next: ``[..., N]`` float32 probability that each person is the first to begin to speak; None
+            where the samples alone tell.
     """
 
     samples: Tensor
     marginals: Tensor
+    speaks_next: Tensor | None = None
 
 
 class StreamingPredictor(nn.Module, ABC, Generic[State]):

@@ -177,6 +177,7 @@ def next_speaker(
     speaking_ticks: ArrayLike,
     space: ActionSpace,
     period_s: float = PERIOD_S,
+    probabilities: ArrayLike | None = None,
 ) -> NextSpeaker:
     """Who speaks now and who starts speaking next.
 
@@ -189,6 +190,8 @@ def next_speaker(
         speaking_ticks: ``[N]`` for how many ticks each has spoken (see :func:`count_speaking_ticks`).
         space: the action space of both.
         period_s: seconds between steps.
+        probabilities: ``[N]`` that each person is the first to start, where more is known of them than the
+            samples tell.
 
     Raises:
         ValueError: the numbers of people differ.
@@ -208,17 +211,22 @@ def next_speaker(
     happens = earliest < starts.shape[1]
     first = (step == earliest[:, None]) & happens[:, None]
     share = (first / np.maximum(first.sum(axis=1, keepdims=True), 1)).mean(axis=0)
+    if probabilities is not None:
+        share = np.asarray(probabilities, dtype=np.float64)
+        _same_people(drawn, share)
     holder = int(np.where(speaking[0, 0], ticks, -1).argmax()) if speaking[0, 0].any() else None
-    if not happens.any():
+    if not share.any():
         return NextSpeaker(valid=True, current=holder, none_probability=1.0)
     person = int(share.argmax())
+    # In no future at all: then it is not before the end of those that there are.
+    of = first[:, person] if first[:, person].any() else slice(None)
     return NextSpeaker(
         valid=True,
         current=holder,
         person=person,
         probability=float(share[person]),
-        none_probability=float(1.0 - happens.mean()),
-        seconds_until_start=float((np.median(step[first[:, person], person]) + 1.0) * period_s),
+        none_probability=float(np.clip(1.0 - share.sum(), 0.0, 1.0)),
+        seconds_until_start=float((np.median(step[of, person]) + 1.0) * period_s),
     )
 
 
