@@ -100,6 +100,29 @@ def evaluated(folder: Path, **settings: Any) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("models")
+def test_meetings_without_head_annotation_are_asked_about_turn_ends_only(tmp_path: Path) -> None:
+    folder = write_meetings(tmp_path / "mixed")
+    whole = evaluated(folder, models=("persistence",))
+    index = json.loads((folder / "index.json").read_text())
+    index["meetings"][-1]["head"] = False
+    (folder / "index.json").write_text(json.dumps(index))
+    mixed = evaluated(folder, models=("persistence",))
+    assert mixed["meetings"] == list(NAMES[:-1])
+    assert mixed["meetings_of_voices"] == [NAMES[-1]]
+    assert mixed["settings"]["windows"] < whole["settings"]["windows"]
+    assert mixed["settings"]["hours"] < whole["settings"]["hours"]
+    index["meetings"].pop()
+    (folder / "index.json").write_text(json.dumps(index))
+    fewer = evaluated(folder, models=("persistence",))
+    assert mixed["settings"]["turn_ends"] > fewer["settings"]["turn_ends"]
+    for model in ("semi_markov", "persistence"):
+        one, other = mixed["models"][model], fewer["models"][model]
+        for metric in ("nll", "H_M", "overlap", "SFID", "onset_f1"):
+            assert one[metric] == pytest.approx(other[metric], rel=0.02)
+    assert mixed["data"]["H_M"] == fewer["data"]["H_M"]
+
+
+@pytest.mark.usefixtures("models")
 def test_report_has_everything_and_repeats(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "out" / "social.json"
     report = evaluated(folder.parent, json=path, plots=tmp_path / "plots")

@@ -128,10 +128,13 @@ class Selection:
     Attributes:
         meetings: at least one, in the order of the index.
         notice: "" or what the reader of the results must know about the choice, one sentence.
+        voices: further meetings of the choice, without head annotation: what is said of voices in them
+            can be compared, what is said of heads cannot.
     """
 
     meetings: tuple[Meeting, ...]
     notice: str = ""
+    voices: tuple[Meeting, ...] = ()
 
 
 def data_directory(given: str | Path | None = None) -> Path:
@@ -224,7 +227,8 @@ def meetings_of(folder: Path, split: str) -> Selection:
             of those series. Of a folder of other recordings these are all meetings.
 
     Returns:
-        The complete meetings; where there is none, all of them and a notice that says so.
+        The complete meetings, and those for their voices only; where there is no complete one, all of them
+        and a notice that says so.
 
     Raises:
         ValueError: no such choice.
@@ -238,7 +242,8 @@ def meetings_of(folder: Path, split: str) -> Selection:
     complete = [info for info in found if info.complete]
     meetings = tuple(read_meeting(info) for info in complete or found)
     if complete:
-        return Selection(meetings)
+        voices = tuple(read_meeting(info) for info in found if info.movement and not info.heads)
+        return Selection(meetings, voices=voices)
     return Selection(
         meetings,
         f"none of the {len(found)} meetings has head gestures and movement annotated: "

@@ -125,8 +125,9 @@ def evaluate_social(config: EvaluateSocialConfig, console: Console | None = None
     """Score every model; writes, shows and returns the results.
 
     Returns:
-        ``default``, ``data``, ``controls``, ``models``, ``meetings``, ``seed``, ``machine``, ``date`` and
-        ``settings``. Numbers that cannot be had of these meetings are None.
+        ``default``, ``data``, ``controls``, ``models``, ``meetings``, ``meetings_of_voices`` (asked about
+        turn ends only), ``seed``, ``machine``, ``date`` and ``settings``. Numbers that cannot be had of
+        these meetings are None.
 
     Raises:
         ValueError: the folder is missing or damaged, or has no meeting that can be scored.
@@ -147,7 +148,8 @@ def evaluate_social(config: EvaluateSocialConfig, console: Console | None = None
         "data": _data(reference),
         "controls": {"shuffled": _shuffled(reference, config.seed)},
         "models": _models(predictors, reference, config, console),
-        "meetings": [info.info.name for info in selection.meetings],
+        "meetings": [meeting.info.name for meeting in selection.meetings],
+        "meetings_of_voices": [meeting.info.name for meeting in selection.voices],
         "seed": config.seed,
         "machine": machine(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -167,14 +169,16 @@ def _meetings(config: EvaluateSocialConfig) -> Selection:
 
 
 def _reference(config: EvaluateSocialConfig, selection: Selection, space: ActionSpace) -> _Reference:
-    meetings, blocks = held_out(selection.meetings, space, config.stride)
+    meetings, blocks = held_out(selection.meetings, space, config.stride, selection.voices)
     net = InceptionNet.load("sfid_t40", config.device)
     count = sum(blocks)
-    parts = [life_totals(m.windows.future[:, None], m.windows.block, count, space) for m in meetings]
+    # Short meetings, and those taken for their voices, have turn ends at most.
+    windows = [meeting.windows for meeting in meetings if len(meeting.windows)]
+    parts = [life_totals(w.future[:, None], w.block, count, space) for w in windows]
     totals: Values = {name: np.sum([part[name] for part in parts], axis=0) for name in parts[0]}
     into_net = Translation(space, net.space)
-    futures = [into_net.symbols(meeting.windows.future) for meeting in meetings]
-    sequences = sequence_moments(net, futures, [meeting.windows.block for meeting in meetings], count)
+    futures = [into_net.symbols(w.future) for w in windows]
+    sequences = sequence_moments(net, futures, [w.block for w in windows], count)
     draws = draw_blocks(blocks, REPLICATES, np.random.default_rng(config.seed))
     return _Reference(meetings, space, net, totals, sequences, draws)
 
@@ -188,7 +192,7 @@ def _data(reference: _Reference) -> dict[str, Any]:
 
 def _shuffled(reference: _Reference, seed: int) -> dict[str, Any]:
     """The data with people exchanged between the windows of all meetings."""
-    futures = [meeting.windows.future for meeting in reference.meetings]
+    futures = [meeting.windows.future for meeting in reference.meetings if len(meeting.windows)]
     seats = max(future.shape[2] for future in futures)
     windows = np.concatenate(
         [np.pad(f, ((0, 0), (0, 0), (0, seats - f.shape[2])), constant_values=ABSENT) for f in futures]

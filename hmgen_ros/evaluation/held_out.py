@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,20 +65,25 @@ class HeldOut:
     ends: Moments
 
 
-def held_out(meetings: Sequence[Meeting], space: ActionSpace, stride: int) -> tuple[list[HeldOut], list[int]]:
+def held_out(
+    meetings: Sequence[Meeting], space: ActionSpace, stride: int, voices: Sequence[Meeting] = ()
+) -> tuple[list[HeldOut], list[int]]:
     """The moments of some meetings, and the number of blocks of time in each.
 
     Args:
         meetings: any, those that are too short have no moments.
         space: of the symbols.
         stride: ticks between forecasts.
+        voices: more meetings, which are asked about their turn ends only.
 
     Raises:
         ValueError: all meetings are too short, or nobody is seen at any moment.
     """
-    blocks = block_counts([len(meeting.masks) for meeting in meetings])
+    every = [*meetings, *voices]
+    blocks = block_counts([len(meeting.masks) for meeting in every])
     first = np.concatenate([[0], np.cumsum(blocks)])
-    found = [_of(meeting, space, stride, int(start)) for meeting, start in zip(meetings, first, strict=False)]
+    found = [_of(meeting, space, stride, int(start)) for meeting, start in zip(every, first, strict=False)]
+    found[len(meetings) :] = [replace(one, windows=one.windows.part(0, 0)) for one in found[len(meetings) :]]
     if not any((one.windows.future != ABSENT).any() for one in found):
         names = ", ".join(meeting.info.name for meeting in meetings)
         raise ValueError(

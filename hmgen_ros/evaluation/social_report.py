@@ -74,7 +74,9 @@ people of different groups: H_M and H_C stay, coupling goes. Every model must be
 
 Mean over the horizons, with 95 % intervals. Probabilities are those a user gets with as many futures as the
 settings say; `semi_markov` and `group_attention` smooth them, the others pay for the noise of few futures in
-NLL more than in Brier and AUC. By horizon, negative log-likelihood (nats):
+NLL more than in Brier and AUC; who speaks next `group_attention` knows in part without sampling. Next-speaker
+AUC is over all turn ends, those of meetings without head annotation included, in which nothing else is asked.
+By horizon, negative log-likelihood (nats):
 
 {nll}
 
@@ -248,7 +250,7 @@ def _evaluation_tables(evaluation: Mapping[str, Any]) -> dict[str, str]:
     if not evaluation:
         names = ("sequences", "coupling", "forecasts", "nll", "brier", "ece", "evaluation_source")
         return dict.fromkeys(names, _NOT_EVALUATED)
-    about = {name: evaluation.get(name) for name in ("meetings", "seed", "settings")}
+    about = {name: evaluation.get(name) for name in ("meetings", "meetings_of_voices", "seed", "settings")}
     source = [f"{name} {_text(value)}" for name, value in about.items() if value is not None]
     return {
         "sequences": social_held_out.sequences(evaluation),

@@ -5,8 +5,7 @@ discriminator of the thesis' chapter 3 judges (:mod:`hmgen_ros.training.social_d
 symbols pass no gradient, and a forecaster that samples from change to change has none to pass, so the score
 is a reward: of several futures of one past, those with a score above the others' mean become likelier
 (REINFORCE with a leave-one-out baseline, as SeqGAN does for text). The likelihood of the next tick stays in
-the loss, and the discriminator has a penalty on real data and a small learning rate, for the wish is to
-refine.
+the loss, for the wish is to refine; the discriminator can have a penalty on real data.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ class GroupRefineConfig(LoopConfig):
     generator_rate: float = 2e-4
     discriminator_rate: float = 1e-3
     hidden: int = 32
-    r1: float = 1.0
+    r1: float = 0.0
     lambda_adversarial: float = 0.1
     warm_up: int = 200
     ship: str | None = None
