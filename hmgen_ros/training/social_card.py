@@ -19,8 +19,8 @@ from hmgen_ros.types import TICK_HZ
 
 _TEXT = """# {title}
 
-SocialInteractionGAN's generator, system `{system}`: {text}. From the last 60 ticks (2.4 s) of everybody in
-a group it plays futures of the whole group forward, each person informed of the others at every tick.
+{text}. From {seen} of everybody in a group it plays
+futures of the whole group forward, each person informed of the others at every tick.
 
 - Use: what each person in a group will probably do next, and who speaks next. Trained on four people round
   a table in meetings; other groups are a guess. Hands are annotated in few meetings only, so hand gestures
@@ -56,6 +56,7 @@ def ship(
     text: str,
     meetings: Sequence[Meeting],
     metric: str,
+    seen: str,
 ) -> Path:
     """Write model, manifest entry and card.
 
@@ -67,6 +68,7 @@ def ship(
         text: one line about the system.
         meetings: the training meetings.
         metric: what told the best iteration.
+        seen: what it knows of people.
 
     Returns:
         The model file.
@@ -96,24 +98,25 @@ def ship(
     }
     weights.register(models / "manifest.yaml", name, entry)
     (models / f"{name}.md").write_text(
-        _card(entry, text, metric, settings, result, meetings, best), encoding="utf-8"
+        _card(entry, (text, metric, seen), settings, result, meetings, best), encoding="utf-8"
     )
     return path
 
 
 def _card(
     entry: Mapping[str, Any],
-    text: str,
-    metric: str,
+    words: tuple[str, str, str],
     settings: Mapping[str, Any],
     result: Mapping[str, Any],
     meetings: Sequence[Meeting],
     best: weights.Weights,
 ) -> str:
+    text, metric, seen = words
     return _TEXT.format(
         title=entry["file"].removesuffix(".safetensors"),
         text=text,
         metric=metric,
+        seen=seen,
         target=settings["target"],
         iterations=result["iterations"],
         minutes=result["seconds"] / 60.0,

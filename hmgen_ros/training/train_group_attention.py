@@ -36,9 +36,12 @@ from hmgen_ros.training.social_card import ship
 from hmgen_ros.training.train_semi_markov import fit
 
 TEXT = (
-    "Attention over people and recent changes, by relative time, codes everybody's past; a decoder that "
-    "shares what people show each other plays futures of the whole group forward"
+    "A forecaster of our own, system `attention`: attention over people and recent changes, by relative "
+    "time, codes\neverybody's past; a decoder that shares what people show each other corrects a counted "
+    "table, and what these people\ndo more or less often than the table expects leans its odds their way"
 )
+#: What the forecaster knows of people.
+SEEN = "all that was seen so far"
 _PLACES = ("data", "out", "models", "ship")
 
 
@@ -232,7 +235,7 @@ def train(config: GroupAttentionTrainConfig, console: Console | None = None) -> 
         meetings = complete_meetings(folder, "train")
         if config.headless:
             meetings += headless_meetings(folder, "train")
-        path = ship(config.folder, config.ship, config.models, command(config), TEXT, meetings, "NLL")
+        path = ship(config.folder, config.ship, config.models, command(config), TEXT, meetings, "NLL", SEEN)
         console.print(f"wrote {path}", highlight=False)
     return config.folder.path
 

@@ -21,7 +21,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from hmgen_ros.data.ami import complete_meetings, data_directory
+from hmgen_ros.data.ami import complete_meetings, data_directory, headless_meetings
 from hmgen_ros.generators import weights
 from hmgen_ros.generators.action_space import ABSENT
 from hmgen_ros.generators.group_attention import GroupAttention, GroupAttentionState
@@ -38,6 +38,7 @@ from hmgen_ros.training.social_losses import discriminator_loss, real_gradient_p
 from hmgen_ros.training.social_steps import hold_gaps, one_hot
 from hmgen_ros.training.social_windows import default_scales
 from hmgen_ros.training.train_group_attention import (
+    SEEN,
     TEXT,
     GroupAttentionTrainConfig,
 )
@@ -248,8 +249,10 @@ def train(config: GroupRefineConfig, console: Console | None = None) -> Path:
         console = Console(quiet=True)
     if _run(config, fabric, console) and config.ship and fabric.is_global_zero:
         meetings = complete_meetings(data_directory(config.data) / "ami_25hz", "train")
-        text = f"{TEXT}; refined adversarially"
-        path = ship(config.folder, config.ship, config.models, command(config), text, meetings, "NLL")
+        if config.started_from.headless:
+            meetings += headless_meetings(data_directory(config.data) / "ami_25hz", "train")
+        text = f"{TEXT}. Refined adversarially"
+        path = ship(config.folder, config.ship, config.models, command(config), text, meetings, "NLL", SEEN)
         console.print(f"wrote {path}", highlight=False)
     return config.folder.path
 

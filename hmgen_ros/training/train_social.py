@@ -37,6 +37,8 @@ from hmgen_ros.training.social_systems import SYSTEMS, SystemName
 from hmgen_ros.training.social_validation import SocialValidation, inception_net
 from hmgen_ros.training.social_windows import default_scales
 
+#: What the generator knows of people.
+SEEN = "the last 60 ticks (2.4 s)"
 #: Beside the loop's own: where things lie does not change a run's numbers.
 _PLACES = ("data", "out", "models", "ship")
 #: What the system decides where it is None.
@@ -153,8 +155,8 @@ def train(config: SocialTrainConfig, console: Console | None = None) -> Path:
         console = Console(quiet=True)
     if _run(config, fabric, console) and config.ship and fabric.is_global_zero:
         meetings = complete_meetings(data_directory(config.data) / "ami_25hz", "train")
-        text = SYSTEMS[config.system].text
-        path = ship(config.folder, config.ship, config.models, command(config), text, meetings, "SFID")
+        text = f"SocialInteractionGAN's generator, system `{config.system}`: {SYSTEMS[config.system].text}"
+        path = ship(config.folder, config.ship, config.models, command(config), text, meetings, "SFID", SEEN)
         console.print(f"wrote {path}", highlight=False)
     return config.folder.path
 
