@@ -199,7 +199,8 @@ def test_options_reach_the_losses(config: SocialTrainConfig) -> None:
 
 @pytest.mark.parametrize("system", ["likelihood", "no_gan", "local_rnn"])
 def test_empty_seats_change_no_loss(config: SocialTrainConfig, system: Any) -> None:
-    quiet: Any = replace(config, system=system, generator_rate=1e-9)
+    # The thesis' temperature multiplies rounding at each of 40 ticks: by how much depends on the CPU.
+    quiet: Any = replace(config, system=system, generator_rate=1e-9, temperature=1.0)
     found = []
     for empty in (0, 2):
         step: Any = started(quiet, samples(empty_seats=empty))
