@@ -90,7 +90,7 @@ def sample(
         tables: the network.
         groups: ``R`` groups.
         codes: ``[N, R, H]`` what the encoder made of each person's past.
-        tempo: ``[N, R, B, 6]`` what each person's habits add to the log odds of events.
+        tempo: ``[N, R, B, 4]`` what each person's habits add to the log odds of events.
         uniform: ``[N, R, S, T]`` numbers from 0 to below 1.
         strata: ``[R, S]`` numbers from 0 to below 1 that decide the first change, see :func:`stratified`.
     """
