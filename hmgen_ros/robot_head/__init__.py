@@ -1,0 +1,10 @@
+"""The way out to a robot's head: poses in, joint trajectories within the robot's limits out.
+
+Nothing here knows ROS; :mod:`hmgen_ros.nodes.joint_trajectory` makes the message. How to describe a head
+is told in ``docs/robot_head.md``.
+"""
+
+from hmgen_ros.robot_head.config import JointSpec, RobotHeadConfig
+from hmgen_ros.robot_head.head import HeadMode, HeadTrajectory, RobotHead
+
+__all__ = ["HeadMode", "HeadTrajectory", "JointSpec", "RobotHead", "RobotHeadConfig"]
