@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -44,7 +44,8 @@ class StreamingPredictor(nn.Module, ABC, Generic[State]):
     """What both kinds of predictor share: a state with a slot for each person.
 
     Attributes:
-        slot_dim: the dimension of slots in every tensor of the state, which is a dataclass of tensors.
+        slot_dim: the dimension of slots in every tensor of the state, which is a dataclass of tensors and of
+            dataclasses of tensors.
     """
 
     slot_dim: int = 0
@@ -62,16 +63,19 @@ class StreamingPredictor(nn.Module, ABC, Generic[State]):
 
         This is how people enter, leave and change places in one stream.
         """
-        fresh: Any = self.initial_state(1)
-        arranged = {}
-        for field in fields(fresh):
-            old, new = getattr(state, field.name), getattr(fresh, field.name)
-            size = old.shape[self.slot_dim]
-            index = torch.tensor(
-                [size if slot < 0 else slot for slot in slots], device=old.device, dtype=torch.long
-            )
-            arranged[field.name] = torch.cat([old, new], self.slot_dim).index_select(self.slot_dim, index)
-        return type(fresh)(**arranged)  # type: ignore[no-any-return]
+        return _arranged(state, self.initial_state(1), slots, self.slot_dim)  # type: ignore[no-any-return]
+
+
+def _arranged(old: Any, fresh: Any, slots: Sequence[int], dim: int) -> Any:
+    """Tensors, or dataclasses of them, with slots in another order; -1 takes the only one of ``fresh``."""
+    if is_dataclass(fresh):
+        parts = {
+            f.name: _arranged(getattr(old, f.name), getattr(fresh, f.name), slots, dim) for f in fields(fresh)
+        }
+        return type(fresh)(**parts)  # type: ignore[misc]
+    size = old.shape[dim]
+    index = torch.tensor([size if slot < 0 else slot for slot in slots], device=old.device, dtype=torch.long)
+    return torch.cat([old, fresh], dim).index_select(dim, index)
 
 
 class ActionPredictor(StreamingPredictor[State]):
