@@ -131,6 +131,25 @@ COMMANDS = {
         "Count how long people go on with what they do, for the simplest reference.",
         "example: hmgen train persistence",
     ),
+    "train suhmo": Command(
+        _library("train suhmo", "training.train_suhmo", "SuhmoTrainConfig", "train"),
+        "Train a system of the thesis' chapter 4 (SUHMo, its baselines and ablations), or ours, on landmark "
+        "tracks.",
+        "examples: hmgen train suhmo --system suhmo_rnn --seed 1 | hmgen train suhmo --system noise_driven "
+        "--iterations 4000 --decay-from 3000 --ship noise_driven | hmgen train suhmo --system "
+        "suhmo_transformer --size thesis --iterations 60000. The same command goes on with a run that was "
+        "stopped. Curves: tensorboard --logdir out/suhmo",
+    ),
+    "train motion-inception": Command(
+        _library(
+            "train motion-inception",
+            "training.train_motion_inception",
+            "MotionInceptionTrainConfig",
+            "train",
+        ),
+        "Train the network behind fd_motion, which tells real from generated head motion.",
+        "example: hmgen train motion-inception --data ../shared/data",
+    ),
     "train inception": Command(
         _library("train inception", "training.train_inception", "InceptionTrainConfig", "train"),
         "Train the network behind SFID, which tells real from generated action sequences.",
@@ -141,6 +160,12 @@ COMMANDS = {
         "Score the action predictors on meetings that they were not trained on.",
         "examples: hmgen evaluate social --data ../shared/data --split test --json social.json | "
         "hmgen evaluate social --data my_rasters --models group_attention persistence --plots out/",
+    ),
+    "evaluate motion": Command(
+        _library("evaluate motion", "evaluation.evaluate_motion", "EvaluateMotionConfig", "evaluate_motion"),
+        "Score the head-motion generators on any folder of landmark tracks.",
+        "examples: hmgen evaluate motion --data ../shared/data --json motion.json | "
+        "hmgen evaluate motion --data my_tracks --models noise_driven hit_dvae",
     ),
     "report social": Command(
         _library("report social", "evaluation.social_report", "ReportConfig", "write_report"),

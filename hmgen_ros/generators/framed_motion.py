@@ -78,6 +78,10 @@ class FramedMotion(MotionPredictor[FramedState[Core]]):
             first: ``[N]`` bool: heads of which this is the first pose.
         """
 
+    def core_go_on(self, core: Core, pose: Tensor) -> Core:
+        """Take in ``[N, 136]`` poses that :meth:`core_next` has given; none of them is a head's first."""
+        return self.core_observe(core, pose, torch.zeros(len(pose), dtype=torch.bool, device=pose.device))
+
     @abstractmethod
     def core_next(self, core: Core, pose: Tensor, generator: torch.Generator | None) -> Tensor:
         """The pose one tick later, ``[N, 136]``.
@@ -163,8 +167,8 @@ class FramedMotion(MotionPredictor[FramedState[Core]]):
             The new state and ``[N, 68, 2]`` landmarks, NaN for heads never seen.
         """
         pose = self._kept(state, self.core_next(state.core, state.last, generator))
-        core = self.core_observe(state.core, pose, torch.zeros_like(state.seen))
-        core = chosen(state.seen, core, state.core)
+        # What unseen heads do does not matter: their first sight starts them afresh.
+        core = self.core_go_on(state.core, pose)
         pose = torch.where(state.seen[:, None], pose, state.last)
         after = FramedState(state.origin, state.size, state.first, pose, state.seen, core)
         return after, self._landmarks(after, pose)

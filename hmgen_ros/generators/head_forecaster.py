@@ -23,6 +23,7 @@ _STILL = 0.01
 MOTION_PREDICTORS: dict[str, Callable[[str], MotionPredictor[Any]]] = {
     "constant_velocity": lambda device: ConstantVelocity().to(device),
 }
+DEFAULT_MOTION_PREDICTOR = "constant_velocity"
 
 
 class HeadForecaster:

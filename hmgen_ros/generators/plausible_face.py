@@ -29,14 +29,6 @@ class _Parts(NamedTuple):
     shape: Tensor
 
 
-class _Excess(NamedTuple):
-    """How far out a pose is, 1 at the limits: along the directions, beside them, in place, ``[..., 1]``."""
-
-    along: Tensor
-    beside: Tensor
-    place: Tensor
-
-
 class PlausibleFace(nn.Module):
     """Limits of poses in head frames.
 
@@ -102,35 +94,35 @@ class PlausibleFace(nn.Module):
         """Draw poses back into the limits.
 
         Args:
-            poses: ``[..., N, 136]``.
+            poses: ``[N, 136]``, or ``[T, N, 136]`` of several ticks.
             first: ``[N, 136]`` the pose each head's frame was made from.
             before: ``[N, 136]`` where each head was before them.
         """
-        parts, reference, earlier = _parts(poses), _parts(first).shape, _parts(before)
-        change = parts.shape - reference
-        along = change @ self.directions  # [..., K]
+        # The pose before and the reference in the same rows: many small operations cost more than large ones.
+        ticks = poses if poses.dim() > first.dim() else poses.unsqueeze(0)
+        rows = torch.cat([ticks, before.unsqueeze(0), first.unsqueeze(0)])
+        place, size, shape = _parts(rows)
+        change = shape[:-1] - shape[-1]
+        along = change @ self.directions  # [T + 1, N, K]
         beside = change - along @ self.directions.T
-        found, allowed = self._excess(parts, reference), self._excess(earlier, reference)
-        ratios = [one / other.clamp(min=1.0) for one, other in zip(found, allowed, strict=True)]
-        low = torch.minimum(self.shrink, earlier.size)
-        size = parts.size.clamp(low, torch.maximum(self.grow, earlier.size))
-        wrong = torch.stack(ratios).amax(0) > 1.0 + _ROUNDING
-        wrong |= (size - parts.size).abs() > _ROUNDING * parts.size
+        excess = torch.cat(
+            [
+                (along / (self.deviations * self.spread)).norm(dim=-1, keepdim=True),
+                beside.norm(dim=-1, keepdim=True) / (self.deviations * self.rest),
+                place[:-1].norm(dim=-1, keepdim=True) / self.reach,
+                size[:-1] / self.grow,
+                self.shrink / size[:-1],
+            ],
+            dim=-1,
+        )  # 1 is on the limit
+        ratio = excess[:-1] / excess[-1].clamp(min=1.0)
+        wrong = ratio.amax(-1, keepdim=True) > 1.0 + _ROUNDING
         self.corrected += wrong.sum()
-        over, beyond, away = (ratio.clamp(min=1.0) for ratio in ratios)
-        shape = reference + (along / over) @ self.directions.T + beside / beyond
-        drawn = (shape * size).unflatten(-1, (-1, 2)) + (parts.place / away).unsqueeze(-2)
-        return torch.where(wrong, drawn.flatten(-2), poses)
-
-    def _excess(self, parts: _Parts, reference: Tensor) -> _Excess:
-        change = parts.shape - reference
-        along = change @ self.directions
-        beside = change - along @ self.directions.T
-        return _Excess(
-            (along / (self.deviations * self.spread)).norm(dim=-1, keepdim=True),
-            beside.norm(dim=-1, keepdim=True) / (self.deviations * self.rest),
-            parts.place.norm(dim=-1, keepdim=True) / self.reach,
-        )
+        over, beyond, away, large, small = ratio.clamp(min=1.0).unsqueeze(-1).unbind(-2)
+        kept = shape[-1] + (along[:-1] / over) @ self.directions.T + beside[:-1] / beyond
+        kept = (kept * (size[:-2] / large * small)).unflatten(-1, (-1, 2))
+        drawn = (kept + (place[:-2] / away).unsqueeze(-2)).flatten(-2).reshape(poses.shape)
+        return torch.where(wrong.reshape(*poses.shape[:-1], 1), drawn, poses)
 
 
 def _parts(poses: Tensor) -> _Parts:

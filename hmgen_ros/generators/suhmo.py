@@ -137,12 +137,14 @@ class Suhmo(FramedMotion[PairState]):
 
     def core_observe(self, core: PairState, pose: Tensor, first: Tensor) -> PairState:
         """Take in one pose; the partner takes its own next one, or is the mirror image."""
-        poses = pose.unsqueeze(1)
-        if self.config.paired:
-            partner = torch.where(core.alone[:, None], core.following[:, 1], _mirror(pose))
-            poses = torch.stack([pose, partner], dim=1)
+        poses = self._with_partners(core, pose)
         velocity = torch.where(first[:, None, None], 0.0, poses - core.pose)
         return self._take_in(core, poses, velocity, first)
+
+    def core_go_on(self, core: PairState, pose: Tensor) -> PairState:
+        """Take in one pose of its own."""
+        poses = self._with_partners(core, pose)
+        return self._take_in(core, poses, poses - core.pose, None)
 
     def core_next(self, core: PairState, pose: Tensor, generator: torch.Generator | None) -> Tensor:
         """The pose one tick later; chance lies in the partner alone."""
@@ -264,6 +266,13 @@ class Suhmo(FramedMotion[PairState]):
         poses = self.mean.new_zeros((slots, self.pairs, POSE))
         alone = torch.zeros(slots, dtype=torch.bool, device=poses.device)
         return PairState(poses, poses, poses, self.network.memory(slots, self.pairs, ticks), alone)
+
+    def _with_partners(self, core: PairState, pose: Tensor) -> Tensor:
+        """``[N, P, 136]`` poses of this tick, of which ``[N, 136]`` are known."""
+        if not self.config.paired:
+            return pose.unsqueeze(1)
+        partner = torch.where(core.alone[:, None], core.following[:, 1], _mirror(pose))
+        return torch.stack([pose, partner], dim=1)
 
     def _take_in(self, core: PairState, poses: Tensor, velocity: Tensor, first: Tensor | None) -> PairState:
         """The state after ``[N, P, 136]`` poses; ``first`` heads begin with them, None for nobody."""

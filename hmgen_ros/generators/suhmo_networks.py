@@ -146,18 +146,18 @@ class PairAttention(PairNetwork[Attended]):
         values = torch.where(written, value.unsqueeze(2), memory.values)
         count = memory.count + 1
         seen = (place < count.unsqueeze(-1)).unsqueeze(-2)  # [N, P, 1, W]
-        # Batch-cross: the other head's; one head alone sees itself.
-        mixed = functional.scaled_dot_product_attention(
-            query.unsqueeze(2), keys.flip(1), values.flip(1), attn_mask=seen.flip(1)
-        )
+        # Batch-cross: each head asks the other one's past; one head alone asks its own. It is the queries
+        # that change places, for they are smaller than the past.
+        asked = query.unsqueeze(2).flip(1)
+        mixed = functional.scaled_dot_product_attention(asked, keys, values, attn_mask=seen).flip(1)
         return Attended(keys, values, count), self._block(token, mixed.squeeze(2))
 
     def sequence(self, inputs: Tensor) -> Tensor:
         """``[N, P, T, F]`` to ``[N, P, T, D]``: all ticks at once, each seeing those up to itself."""
         token = self.embed(inputs)
         query, key, value = self.query_key_value(token).chunk(3, dim=-1)
-        mixed = functional.scaled_dot_product_attention(query, key.flip(1), value.flip(1), is_causal=True)
-        return self._block(token, mixed)
+        mixed = functional.scaled_dot_product_attention(query.flip(1), key, value, is_causal=True)
+        return self._block(token, mixed.flip(1))
 
     def _block(self, token: Tensor, mixed: Tensor) -> Tensor:
         token = self.attended(token + self.out(mixed))

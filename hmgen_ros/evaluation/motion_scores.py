@@ -1,0 +1,167 @@
+"""The scores of one generator of head motion against real windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hmgen_ros.data.tracks import Segment
+from hmgen_ros.evaluation.motion_inception import MotionInception
+from hmgen_ros.evaluation.motion_metrics import compare_dynamics, distance, diversity, face_error, frechet
+from hmgen_ros.evaluation.motion_reference import (
+    HORIZONS,
+    LENGTHS,
+    Horizon,
+    Measured,
+    last_windows,
+    measure,
+    real_horizon,
+    spread_of,
+    starts_of,
+)
+from hmgen_ros.generators.head_frame import head_frame
+from hmgen_ros.generators.interface import MotionPredictor
+
+#: Ticks after which it is looked how far heads have gone.
+DRIFTS = (40, 80, 200, 1000)
+#: Heads that go on for the longest of these.
+_LONG_HEADS = 48
+#: Heads generated at once.
+_AT_ONCE = 256
+Scores = dict[str, float]
+
+
+class NotFinite(ValueError):
+    """A generator gave poses that are no numbers."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real windows of every horizon that the tracks are long enough for.
+
+    Attributes:
+        horizons: by ticks.
+        long_start: ``[W, 68, 2]`` poses to go on from for very long.
+        long_spread: ``[W]`` spreads of their tracks, face sizes.
+        net: the sequence network.
+    """
+
+    horizons: dict[int, Horizon]
+    long_start: Tensor
+    long_spread: Tensor
+    net: MotionInception
+
+    @classmethod
+    def of(cls, segments: Sequence[Segment], windows: int, net: MotionInception) -> Reference:
+        """Measure real tracks.
+
+        Raises:
+            ValueError: they are too short or too few for any horizon.
+        """
+        found = {ticks: real_horizon(segments, ticks, windows, net) for ticks in HORIZONS}
+        horizons = {ticks: horizon for ticks, horizon in found.items() if horizon is not None}
+        if not horizons:
+            longest = max((len(s.landmarks) for s in segments), default=0)
+            raise ValueError(
+                f"too few windows: tracks of at least {HORIZONS[0] + 1} valid ticks in a row are needed, "
+                f"the longest has {longest}"
+            )
+        return cls(horizons, *starts_of(segments, _LONG_HEADS), net)
+
+
+def score_generator(
+    model: MotionPredictor[Any], reference: Reference, samples: int, seed: int, device: str = "cpu"
+) -> Scores:
+    """All scores of a generator that goes on from single poses.
+
+    Args:
+        model: on ``device``.
+        reference: what it is compared with.
+        samples: futures of each pose that diversity is measured on, at least 2; the first one is scored.
+        seed: of the futures.
+        device: of the model.
+
+    Raises:
+        NotFinite: it gave poses that are no numbers.
+    """
+    scores: Scores = {}
+    for ticks, horizon in reference.horizons.items():
+        futures = [_generate(model, horizon.start, ticks, seed + i, device) for i in range(samples)]
+        scores |= horizon_scores(horizon, futures[0], reference.net)
+        ends = torch.stack([_in_face_sizes(horizon.start, future[:, -1]) for future in futures])
+        real = _in_face_sizes(horizon.start, horizon.follows[:, -1])
+        # Two real futures of one pose cannot be had; how far real heads go says how far apart they are.
+        away = distance(real, _in_face_sizes(horizon.start, horizon.start)).square().mean().sqrt()
+        scores[f"diversity_{ticks}"] = diversity(ends) / (2.0**0.5 * float(away))
+    scores["diversity"] = scores[f"diversity_{min(reference.horizons)}"]
+    far = _generate(model, reference.long_start, max(DRIFTS), seed, device)
+    for ticks in DRIFTS:
+        scores[f"drift_{ticks}"] = _drift(reference.long_start, far[:, ticks - 1], reference.long_spread)
+    tail = far[:, -200:]
+    size = head_frame(reference.long_start).size
+    spreads = torch.tensor([spread_of(heads / unit) for heads, unit in zip(tail, size, strict=True)])
+    spread = reference.long_spread
+    scores["spread_1000"] = float((spreads.square().mean() / spread.square().mean()).sqrt())
+    return scores
+
+
+def real_scores(reference: Reference) -> Scores:
+    """The scores of the real windows that the generators' first poses come from."""
+    scores: Scores = {}
+    for ticks, horizon in reference.horizons.items():
+        scores |= horizon_scores(horizon, horizon.follows, reference.net)
+        if ticks in DRIFTS:
+            scores[f"drift_{ticks}"] = _drift(horizon.start, horizon.follows[:, -1], horizon.spread)
+    return scores
+
+
+def horizon_scores(horizon: Horizon, follows: Tensor, net: MotionInception) -> Scores:
+    """Distances of ``[W, ticks, 68, 2]`` futures to the real ones, of their last 40 ticks."""
+    windows = last_windows(horizon.start, follows)
+    found, real = measure(windows, net, horizon.components), horizon.measured
+    ticks = horizon.ticks
+    scores = {f"fd_motion_{ticks}": frechet(real.activations[LENGTHS[-1]], found.activations[LENGTHS[-1]])}
+    for length in LENGTHS[:-1]:
+        name = f"fd_motion_{length}" if ticks == HORIZONS[0] else f"fd_motion_{length}_at_{ticks}"
+        scores[name] = frechet(real.activations[length], found.activations[length])
+    scores[f"fd_map_{ticks}"] = frechet(real.maps, found.maps)
+    name = "fd_static" if ticks == HORIZONS[0] else f"fd_static_{ticks}"
+    scores[name] = frechet(real.poses, found.poses)
+    scores |= _dynamics(real, found, ticks)
+    name = "static_face_error" if ticks == HORIZONS[0] else f"static_face_error_{ticks}"
+    scores[name] = face_error(windows)
+    return scores
+
+
+def _dynamics(real: Measured, found: Measured, ticks: int) -> Scores:
+    compared = compare_dynamics(real.dynamics, found.dynamics)
+    return {f"{name}_{ticks}": value for name, value in compared.items()}
+
+
+@torch.inference_mode()
+def _generate(model: MotionPredictor[Any], start: Tensor, ticks: int, seed: int, device: str) -> Tensor:
+    """``[W, ticks, 68, 2]`` futures of ``[W, 68, 2]`` poses, on the CPU."""
+    generator = torch.Generator(device=device).manual_seed(seed)
+    parts = []
+    for heads in start.to(device).split(_AT_ONCE):
+        state, _ = model.step(model.initial_state(len(heads)), heads)
+        parts.append(model.rollout(state, ticks, generator).transpose(0, 1).cpu())
+    futures = torch.cat(parts)
+    if not torch.isfinite(futures).all():
+        wrong = int((~torch.isfinite(futures).flatten(1).all(1)).sum())
+        raise NotFinite(f"{wrong} of {len(futures)} futures of {ticks} ticks are not finite")
+    return futures
+
+
+def _in_face_sizes(start: Tensor, poses: Tensor) -> Tensor:
+    return poses / head_frame(start).size[:, None, None]
+
+
+def _drift(start: Tensor, poses: Tensor, spread: Tensor) -> float:
+    """How far ``[W, 68, 2]`` poses are from where they began, in spreads of real tracks."""
+    away = distance(_in_face_sizes(start, poses), _in_face_sizes(start, start))
+    return float((away.square().mean() / spread.square().mean()).sqrt())

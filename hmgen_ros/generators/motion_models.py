@@ -1,0 +1,41 @@
+"""Head-motion generators from their model files, whatever kind they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hmgen_ros.generators import actor, hit_dvae, noise_driven, suhmo, weights
+from hmgen_ros.generators.framed_motion import FramedMotion
+
+_KINDS: dict[str, Any] = {
+    actor.KIND: actor.Actor,
+    hit_dvae.KIND: hit_dvae.HitDvae,
+    noise_driven.KIND: noise_driven.NoiseDriven,
+    suhmo.KIND: suhmo.Suhmo,
+}
+
+
+def load(name: str, device: str = "cpu") -> FramedMotion[Any]:
+    """The shipped model of this name, in evaluation mode.
+
+    Raises:
+        hmgen_ros.generators.weights.WeightsError: no such model, its file is damaged, or it is no generator
+            of head motion.
+    """
+    return from_weights(weights.load(name), device)
+
+
+def read(path: Path, device: str = "cpu") -> FramedMotion[Any]:
+    """The model of a file, such as a run's ``best.safetensors``; raises as :func:`load`."""
+    return from_weights(weights.read(path), device)
+
+
+def from_weights(found: weights.Weights, device: str = "cpu") -> FramedMotion[Any]:
+    """The model of weights in memory; raises as :func:`load`."""
+    kind = found.config.get("kind")
+    if kind not in _KINDS:
+        known = ", ".join(_KINDS)
+        raise weights.WeightsError(f"{found.source} holds a model of kind {kind!r}, none of: {known}")
+    model: FramedMotion[Any] = _KINDS[kind].from_weights(found)
+    return model.to(device).eval()
