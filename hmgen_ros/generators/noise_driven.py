@@ -29,6 +29,9 @@ from hmgen_ros.generators.weights import Weights, WeightsError
 KIND = "noise_driven"
 #: Where ``asinh`` begins to bend what the LSTM reads, in standard deviations.
 _BEND = 0.2
+#: Directions in which hardly anything moves are measured in this part of the largest unit, or rounding would
+#: be taken for motion.
+_FLAT = 2e-3
 #: Smallest standard deviation of a velocity, in standard deviations of all, and largest surprise.
 _SMALLEST, _SURPRISE = 1e-3, 5.0
 
@@ -198,12 +201,13 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
         flat, count = poses.flatten(0, 1), self.config.directions
         self.mean.copy_(flat.mean(0))
         values, vectors = torch.linalg.eigh(torch.cov((flat - self.mean).double().T))
-        self.pose_axes.copy_(vectors[:, -count:] / values[-count:].clamp(min=1e-12).sqrt())
+        spread = values[-count:].clamp(min=float(values[-1]) * _FLAT**2).sqrt()
+        self.pose_axes.copy_(vectors[:, -count:] / spread)
         velocity = poses.diff(dim=1)
         plain = torch.linalg.eigh(torch.cov(velocity.diff(dim=1).flatten(0, 1).double().T))[1]
         self.axes.copy_(plain)
         unit = (velocity.flatten(0, 1) @ self.axes).square().mean(0).sqrt()
-        self.unit.copy_(unit.clamp(min=1e-6 * float(unit.max())))
+        self.unit.copy_(unit.clamp(min=_FLAT * float(unit.max())))
         along = velocity @ self.axes / self.unit
         away = self._place(poses) - self._place(reference).unsqueeze(1)
         known = torch.cat([along[:, 1:-1], along[:, :-2], away[:, 2:-1]], dim=-1)
