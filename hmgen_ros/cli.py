@@ -172,6 +172,16 @@ COMMANDS = {
         "Write docs/results/social.md, tables and figures, from logged runs and an evaluation.",
         "example: hmgen report social --runs docs/results/social_runs --evaluation social.json",
     ),
+    "report suhmo": Command(
+        _library("report suhmo", "evaluation.motion_report", "MotionReportConfig", "write_report"),
+        "Write docs/results/suhmo.md, tables, figures and a film, from runs scored on held-out tracks.",
+        "example: hmgen report suhmo --runs docs/results/suhmo_runs --data ../shared/data",
+    ),
+    "render motion": Command(
+        _library("render motion", "evaluation.motion_video", "RenderMotionConfig", "render"),
+        "Film several futures of one pose beside what the head did.",
+        "example: hmgen render motion --data ../shared/data --out futures.mp4 --samples 3",
+    ),
     "data ami": Command(
         _library("data ami", "data.ami_conversion", "RasterConfig", "write_rasters"),
         "Turn the AMI corpus' own XML annotations into the 25 Hz rasters that training reads.",

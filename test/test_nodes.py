@@ -10,7 +10,8 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from ros_processes import Listener, listener, node_process
 from rosbags.highlevel import AnyReader
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, JointState
+from trajectory_msgs.msg import JointTrajectory
 
 from hmgen_ros.msg import (
     AudioFrame,
@@ -265,3 +266,63 @@ def test_a_node_that_cannot_start_says_why_and_exits_with_2(node: str, parameter
         assert text in errors
         assert "Traceback" not in errors
         assert time.monotonic() - started < 60
+
+
+HEAD_JOINT = ("-p", "robot_head.yaw.joint:=neck", "-p", "robot_head.yaw.max_velocity:=0.8")
+OWN_HEAD, JOINTS = "head_motion_node/own_head_motion", "head_motion_node/joint_trajectory"
+
+
+def test_the_robot_s_own_head_moves_within_its_limits() -> None:
+    """At 25 Hz, without camera or people; trajectories once the joint's position is known."""
+    with listener() as ear, node_process("head_motion_node", *HEAD_JOINT) as process:
+        ear.listen(HeadMotion, OWN_HEAD)
+        ear.listen(JointTrajectory, JOINTS)
+        ear.listen(DiagnosticArray, "/diagnostics")
+        states = ear.node.create_publisher(JointState, "joint_states", 10)
+        assert ear.spin_until(lambda: len(ear.received[OWN_HEAD]) >= 25)
+        assert not ear.received[JOINTS]
+        wanted = {"no_joint_states"}
+        assert ear.spin_until(lambda: wanted <= _counts(ear, "head_motion_node").keys(), 10)
+        states.publish(JointState(name=["wheel"], position=[1.0]))
+        states.publish(JointState(name=["neck", "wheel"], position=[0.1]))
+        ear.spin_for(0.3)
+        assert not ear.received[JOINTS]
+        states.publish(JointState(name=["wheel", "neck"], position=[1.0, 0.1]))
+        assert ear.spin_until(lambda: len(ear.received[JOINTS]) >= 100, 20)
+        assert process.poll() is None
+        assert _counts(ear, "head_motion_node")["bad_joint_state"] == 1
+    motions, trajectories = ear.received[OWN_HEAD], ear.received[JOINTS]
+    stamps = [stamp_ns(message.header.stamp) for message in motions]
+    assert np.median(np.diff(stamps)) == pytest.approx(TICK_NS, rel=0.1)
+    assert all(m.valid and m.person_id == "robot" and m.steps == 25 for m in motions)
+    yaw = np.array([m.yaw for m in motions])
+    np.testing.assert_array_equal(yaw[:-1, 1:], yaw[1:, :-1])
+    assert np.ptp(yaw[:, 0]) > 0.0
+    assert all(list(t.joint_names) == ["neck"] for t in trajectories)
+    assert trajectories[0].points[0].positions[0] == pytest.approx(0.1, abs=1e-6)
+    speeds = [abs(p.velocities[0]) for t in trajectories for p in t.points]
+    places = [p.positions[0] for t in trajectories for p in t.points]
+    assert max(speeds) <= 0.8 + 1e-9
+    assert min(places) >= -0.5
+    assert max(places) <= 0.5
+    assert all(t.points[-1].velocities[0] == 0.0 for t in trajectories)
+
+
+def test_own_head_is_seeded() -> None:
+    """The same seed, the same motion from activation on."""
+    seen = []
+    for seed in (3, 3, 4):
+        arguments = ("-p", "own_head.enabled:=true", "-p", f"seed:={seed}", "-p", "autostart:=false")
+        with listener() as ear, node_process("head_motion_node", *arguments):
+            ear.listen(HeadMotion, OWN_HEAD)
+            change = ear.node.create_client(ChangeState, "head_motion_node/change_state")
+            assert ear.spin_until(change.service_is_ready)
+            for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+                future = change.call_async(ChangeState.Request(transition=Transition(id=transition)))
+                assert ear.spin_until(future.done, 30)
+                assert future.result().success
+            assert ear.spin_until(lambda: len(ear.received[OWN_HEAD]) >= 20)
+        # Messages may have been missed before the two had found each other: steps are told 25 times.
+        seen.append([tuple(m.yaw) for m in ear.received[OWN_HEAD][:20]])
+    assert set(seen[0]) & set(seen[1])
+    assert not set(seen[0]) & set(seen[2])

@@ -27,8 +27,9 @@ NAME = "motion_inception"
 #: Amount, speed and acceleration of each channel.
 TARGETS = 3 * len(CHANNELS)
 _POSE = 2 * NUM_LANDMARKS
-#: What is smaller than this, in units of the channels, counts as still.
-_STILL = 1e-4
+#: What is smaller than this, in units of the channels, counts as still: landmarks in whole sixteenths of
+#: pixels tremble by about as much.
+_STILL = 2e-3
 #: Where the network's inputs begin to be bent, in root mean squares of the training set: quiet and lively
 #: heads are told apart among themselves, too.
 _BEND = 0.2

@@ -90,7 +90,7 @@ def score_generator(
     """
     scores: Scores = {}
     for ticks, horizon in reference.horizons.items():
-        futures = [_generate(model, horizon.start, ticks, seed + i, device) for i in range(samples)]
+        futures = [futures_of(model, horizon.start, ticks, seed + i, device) for i in range(samples)]
         scores |= horizon_scores(horizon, futures[0], reference.net)
         ends = torch.stack([_in_face_sizes(horizon.start, future[:, -1]) for future in futures])
         real = _in_face_sizes(horizon.start, horizon.follows[:, -1])
@@ -98,7 +98,7 @@ def score_generator(
         away = distance(real, _in_face_sizes(horizon.start, horizon.start)).square().mean().sqrt()
         scores[f"diversity_{ticks}"] = diversity(ends) / (2.0**0.5 * float(away))
     scores["diversity"] = scores[f"diversity_{min(reference.horizons)}"]
-    far = _generate(model, reference.long_start, max(DRIFTS), seed, device)
+    far = futures_of(model, reference.long_start, max(DRIFTS), seed, device)
     for ticks in DRIFTS:
         scores[f"drift_{ticks}"] = _drift(reference.long_start, far[:, ticks - 1], reference.long_spread)
     tail = far[:, -200:]
@@ -143,8 +143,8 @@ def _dynamics(real: Measured, found: Measured, ticks: int) -> Scores:
 
 
 @torch.inference_mode()
-def _generate(model: MotionPredictor[Any], start: Tensor, ticks: int, seed: int, device: str) -> Tensor:
-    """``[W, ticks, 68, 2]`` futures of ``[W, 68, 2]`` poses, on the CPU."""
+def futures_of(model: MotionPredictor[Any], start: Tensor, ticks: int, seed: int, device: str) -> Tensor:
+    """``[W, ticks, 68, 2]`` futures of ``[W, 68, 2]`` poses, on the CPU; raises :class:`NotFinite`."""
     generator = torch.Generator(device=device).manual_seed(seed)
     parts = []
     for heads in start.to(device).split(_AT_ONCE):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hmgen_ros.generators import motion_models
 from hmgen_ros.generators.constant_velocity import ConstantVelocity
 from hmgen_ros.generators.interface import MotionPredictor
 from hmgen_ros.generators.seats import MAX_HELD, Seats, steps_of
@@ -20,10 +22,18 @@ PoseSolver = Callable[[NDArray[np.float32], tuple[int, int]], HeadPose | None]
 #: Displacement of a landmark, in distances of the outer eye corners, below which a face holds still.
 _STILL = 0.01
 
+#: Those whose weights ship: ours, and SUHMo with its baselines (thesis 4.4).
+TRAINED = ("noise_driven", "suhmo_rnn", "suhmo_transformer", "mle", "delta", "actor", "hit_dvae")
+
+#: Every shipped head-motion generator by name.
 MOTION_PREDICTORS: dict[str, Callable[[str], MotionPredictor[Any]]] = {
+    **{name: partial(motion_models.load, name) for name in TRAINED},
     "constant_velocity": lambda device: ConstantVelocity().to(device),
 }
-DEFAULT_MOTION_PREDICTOR = "constant_velocity"
+
+#: The one whose motion is most like that of people (see docs/results/suhmo.md); a robot's own head takes it.
+#: The heads of people in view go on by constant velocity unless asked otherwise, which costs next to nothing.
+DEFAULT_MOTION_PREDICTOR = "noise_driven"
 
 
 class HeadForecaster:

@@ -1,6 +1,8 @@
-"""Everyone in view in, a trajectory of every head out.
+"""Everyone in view in, a trajectory of every head out; and the robot's own head, which moves by itself.
 
-Subscribes: ``people``. Publishes: ``head_motion`` (one a person and tick).
+Subscribes: ``people``; ``joint_states`` where a joint is named. Publishes: ``head_motion`` (one a person and
+tick); with the robot's own head ``~/own_head_motion`` and, where a joint is named, ``~/joint_trajectory``, 25
+times a second each, whether there are people or not.
 """
 
 from __future__ import annotations
@@ -10,20 +12,42 @@ from typing import Any
 
 import torch
 from rclpy.parameter import Parameter
+from rclpy.timer import Timer
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory
 
+from hmgen_ros.generators.free_head import FreeHead
 from hmgen_ros.generators.head_forecaster import HeadForecaster
 from hmgen_ros.msg import HeadMotion as HeadMotionMessage
+from hmgen_ros.nodes.base import SetupError
 from hmgen_ros.nodes.forecast_conversion import motion_message
+from hmgen_ros.nodes.image_conversion import BadMessage
+from hmgen_ros.nodes.joint_trajectory import joint_positions, joint_trajectory_message
 from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.predictor_node import PredictorNode
 from hmgen_ros.nodes.process import run_node
-from hmgen_ros.nodes.qos import PREDICTIONS
+from hmgen_ros.nodes.qos import COMMANDS, IMAGES, PREDICTIONS
 from hmgen_ros.perception.head_pose import solve_head_pose
-from hmgen_ros.types import HeadMotion, Scene
+from hmgen_ros.robot_head import HeadTrajectory, RobotHead, RobotHeadConfig
+from hmgen_ros.types import TICK_HZ, HeadMotion, Scene
+
+_TEXTS = {
+    "pose_drawn_back": "the robot's head had left what faces do; its pose was drawn back",
+    "pose_unsolved": "the orientation of the robot's generated face cannot be told; the last one is held",
+    "pose_not_finite": "the model of the robot's head gave no numbers; it begins again at rest",
+    "head_target_not_finite": "a pose of the robot's head is no number; it was left out",
+    "head_stamp_backwards": "time went backwards; the robot's head goes on as if by one tick",
+}
 
 
 class HeadMotionNode(PredictorNode[HeadForecaster]):
-    """Wraps :class:`hmgen_ros.generators.head_forecaster.HeadForecaster`."""
+    """Wraps HeadForecaster, and FreeHead with RobotHead.
+
+    Attributes:
+        motion: of the people in view.
+        own_motion: of the robot's own head.
+        joints: its joints' trajectories.
+    """
 
     def __init__(self, local: bool = False, overrides: list[Parameter[Any]] | None = None) -> None:
         """See HmgenNode."""
@@ -31,6 +55,16 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
         self.motion: Output[tuple[HeadMotion, str]] = self.add_output(
             Output(self, HeadMotionMessage, "head_motion", PREDICTIONS, lambda v: motion_message(*v))
         )
+        self.own_motion: Output[HeadMotion] = self.add_output(
+            Output(self, HeadMotionMessage, "~/own_head_motion", PREDICTIONS, lambda v: motion_message(v, ""))
+        )
+        self.joints: Output[HeadTrajectory] = self.add_output(
+            Output(self, JointTrajectory, "~/joint_trajectory", COMMANDS, self._trajectory_message)
+        )
+        self._free_head: FreeHead | None = None
+        self._head_config: RobotHeadConfig | None = None
+        self._robot_head: RobotHead | None = None
+        self._timer: Timer | None = None
 
     def load(self) -> HeadForecaster:
         """The forecaster of the parameters."""
@@ -42,6 +76,47 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
             seed=self.param("seed"),
         )
 
+    def setup(self) -> None:
+        """Load and warm the models, and read the description of the robot's head."""
+        super().setup()
+        described = self.get_parameters_by_prefix("robot_head")
+        try:
+            self._head_config = RobotHeadConfig.from_parameters({n: p.value for n, p in described.items()})
+            if self._head_config is not None or self.param("own_head.enabled"):
+                self._free_head = FreeHead.load(
+                    self.param("own_head.model"),
+                    solve_head_pose,
+                    device=self.param("device"),
+                    horizon_s=self.param("horizon_s"),
+                    seed=self.param("seed"),
+                )
+        except (ValueError, RuntimeError, OSError) as error:
+            raise SetupError(f"the robot's head cannot start: {error}") from error
+
+    def teardown(self) -> None:
+        """Drop the models."""
+        super().teardown()
+        self._free_head = self._head_config = None
+
+    def start(self) -> None:
+        """Subscribe, and set the robot's own head moving from rest."""
+        super().start()
+        if self._free_head is None:
+            return
+        self._free_head.reset()
+        if self._head_config is not None:
+            self.subscribe(JointState, "joint_states", IMAGES, self._on_joint_states)
+        self._timer = self.create_timer(
+            1.0 / TICK_HZ, lambda: self.receive(self._tick_own_head, self._free_head)
+        )
+
+    def stop(self) -> None:
+        """The robot's head is told nothing more: its last trajectory ends at rest."""
+        super().stop()
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+        self._timer = self._robot_head = None
+
     def forecast(self, forecaster: HeadForecaster, scene: Scene) -> None:
         """Forecast every head and publish it."""
         with self.times.stage("head_motion"):
@@ -49,6 +124,39 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
         with self.times.stage("publish_head_motion"):
             for motion in motions:
                 self.motion.send((motion, scene.frame_id))
+
+    def details(self) -> dict[str, object]:
+        """What the base tells, and which model moves the robot's head."""
+        own = {} if self._free_head is None else {"own_head_model": self.param("own_head.model")}
+        return {**super().details(), **own}
+
+    def _tick_own_head(self, head: FreeHead) -> None:
+        with self.times.stage("own_head"):
+            motion = head.tick(self.now_ns(), self.param("own_head.person_id"))
+        self.own_motion.send(motion)
+        self.warn_of_new(head.counts, _TEXTS)
+        if self._head_config is None:
+            return
+        if self._robot_head is None:
+            names = ", ".join(joint.name for joint in self._head_config.joints)
+            self.warn("no_joint_states", f"no trajectory before joint_states tells where {names} are")
+            return
+        self.joints.send(self._robot_head.observe(motion.stamp_ns, motion.pose - head.rest))
+        self.warn_of_new(self._robot_head.counts, _TEXTS)
+
+    def _on_joint_states(self, message: JointState) -> None:
+        """Where the joints are at the start; later messages tell nothing that is needed."""
+        if self._robot_head is not None or self._head_config is None:
+            return
+        try:
+            positions = joint_positions(message)
+            if all(joint.name in positions for joint in self._head_config.joints):
+                self._robot_head = RobotHead(self._head_config, positions)
+        except (BadMessage, ValueError) as error:
+            self.warn("bad_joint_state", f"ignored a joint state: {error}")
+
+    def _trajectory_message(self, trajectory: HeadTrajectory) -> JointTrajectory:
+        return joint_trajectory_message(trajectory, on_arrival=self.param("robot_head.start_on_arrival"))
 
 
 def main(args: list[str] | None = None) -> None:

@@ -41,3 +41,10 @@ PREDICTIONS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=150,
 )
+#: Commands to a robot's controller: the newest one replaces what came before.
+COMMANDS = QoSProfile(
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.VOLATILE,
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+)

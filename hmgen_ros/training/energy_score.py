@@ -28,7 +28,7 @@ _IN_A_ROW = 4
 #: Where ``asinh`` begins to bend, in root mean squares.
 _BEND = 0.2
 #: What counts as no motion, in root mean squares of the strongest direction.
-_STILL = 1e-3
+_STILL = 5e-3
 #: Ticks whose displacement from the start is looked at in each iteration.
 _PLACES = 3
 

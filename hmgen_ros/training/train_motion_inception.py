@@ -62,7 +62,7 @@ class MotionInceptionTrainConfig:
     data: Path | None = None
     out: Path = Path("models")
     hidden: int = 64
-    iterations: int = 4000
+    iterations: int = 2000
     batch: int = 64
     rate: float = 2e-3
     seed: int = 0

@@ -1,0 +1,121 @@
+"""``hmgen render motion``: several futures of one pose beside what the head did, as an mp4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import Tensor
+
+from hmgen_ros.evaluation.evaluate_motion import chosen_tracks
+from hmgen_ros.evaluation.motion_raster import RasterSettings, raster
+from hmgen_ros.generators import head_forecaster, motion_models
+from hmgen_ros.generators.head_frame import head_frame, to_frame
+from hmgen_ros.generators.interface import MotionPredictor
+from hmgen_ros.types import TICK_HZ, TICK_NS
+from hmgen_ros.viewing.video_writer import VideoWriter
+
+_SETTINGS = RasterSettings(canvas=256, face=62.0, lines=True)
+#: BGR of jaw, brows/eyes/nose and mouth; white on top of them is what is real.
+_COLOURS = np.array([[255, 190, 90], [90, 215, 255], [130, 100, 255]], np.float32)
+_REAL = np.array([[255, 255, 255]] * 3, np.float32)
+
+
+@dataclass(frozen=True)
+class RenderMotionConfig:
+    """Settings of the film.
+
+    Attributes:
+        data: folder of tracks that the pose is taken from.
+        out: the mp4.
+        model: a shipped generator, or the path of a model file (a run's ``best.safetensors``).
+        split: of the tracks: ``train``, ``validation``, ``test``, ``all``, or ``held_out``.
+        seconds: length of the film, above 0.
+        samples: futures, 1 to 8.
+        seed: of the pose that is taken and of the futures, at least 0.
+        device: torch device.
+
+    Raises:
+        ValueError: a setting is out of its range, or there is no such model.
+    """
+
+    data: Path
+    out: Path
+    model: str = head_forecaster.DEFAULT_MOTION_PREDICTOR
+    split: str = "held_out"
+    seconds: float = 8.0
+    samples: int = 3
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if not self.seconds > 0.0 or not 1 <= self.samples <= 8 or self.seed < 0:
+            raise ValueError(
+                "seconds must be above 0, samples 1 to 8 and seed at least 0, got "
+                f"{self.seconds}, {self.samples}, {self.seed}"
+            )
+        if self.model not in head_forecaster.MOTION_PREDICTORS and not Path(self.model).is_file():
+            known = ", ".join(head_forecaster.MOTION_PREDICTORS)
+            raise ValueError(f"no head-motion predictor and no file {self.model!r}; there are {known}")
+
+
+@torch.inference_mode()
+def render(config: RenderMotionConfig, console: Console | None = None) -> Path:
+    """Write the film; returns its path.
+
+    The left picture, in white, is the head that the pose was taken from; it ends where its track ends.
+
+    Raises:
+        hmgen_ros.data.ami_raster.CorpusError: the tracks are missing or damaged.
+        ValueError: there is no track in the split.
+        hmgen_ros.generators.weights.WeightsError: the model file is missing or damaged.
+    """
+    ticks = max(1, round(config.seconds * TICK_HZ))
+    segments = chosen_tracks(config.data, config.split).segments
+    if not segments:
+        raise ValueError(f"no piece of a track in {config.data} is long enough to be shown")
+    # Of tracks that are long enough for the film if there are any.
+    whole = [s for s in segments if len(s.landmarks) > ticks] or segments
+    segment = whole[config.seed % len(whole)]
+    real = torch.from_numpy(segment.landmarks[: ticks + 1])
+    model = load(config.model, config.device)
+    start = real[:1].to(config.device).expand(config.samples, -1, -1)
+    state, _ = model.step(model.initial_state(config.samples), start)
+    generator = torch.Generator(device=config.device).manual_seed(config.seed)
+    future = model.rollout(state, ticks, generator).cpu()  # [T, S, 68, 2]
+    frame = head_frame(real[0])
+    pictures = _film(to_frame(real[1:], frame), to_frame(future, frame))
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    with VideoWriter(config.out, sample_rate=None) as writer:
+        for tick, picture in enumerate(pictures):
+            writer.add_image(picture, tick * TICK_NS)
+    console = console or Console()
+    console.print(f"{config.out}: {segment.track.name}, left as it was, then {config.samples} futures")
+    return config.out
+
+
+def load(model: str, device: str) -> MotionPredictor[Any]:
+    """A shipped generator by name, or one of a file."""
+    if model in head_forecaster.MOTION_PREDICTORS:
+        return head_forecaster.MOTION_PREDICTORS[model](device).eval()
+    return motion_models.read(Path(model), device)
+
+
+def _film(real: Tensor, future: Tensor) -> NDArray[np.uint8]:
+    """``[T, H, W, 3]`` of ``[T', 68, 2]`` real poses, ``T'`` at most ``T``, and ``[T, S, 68, 2]`` futures."""
+    side = _SETTINGS.canvas
+    panels = [np.zeros((len(future), side, side, 3), np.uint8)]
+    panels[0][: len(real)] = _coloured(real, _REAL)
+    panels += [_coloured(sample, _COLOURS) for sample in future.unbind(1)]
+    return np.concatenate(panels, axis=2)
+
+
+def _coloured(poses: Tensor, colours: NDArray[np.float32]) -> NDArray[np.uint8]:
+    drawn = raster(poses, _SETTINGS).numpy()  # [T, 3, H, W]
+    picture: NDArray[np.uint8] = np.einsum("tchw,cx->thwx", drawn, colours).clip(0, 255).astype(np.uint8)
+    return picture
