@@ -65,8 +65,9 @@ networks, batches and iterations that fit the machine. Only the order of rows ca
 ## What a robot engineer asks
 
 Wasserstein distances of the absolute velocities, accelerations and jerks of yaw, pitch, roll and place, in
-units of the real mean; mean difference of their power spectra in dB; deformation of the rigid part of the face
-in distances of the outer eye corners. Lower is nearer to real motion; the real face is deformed as `real` says.
+units of the real mean; mean difference of their power spectra in dB; deformation of the rigid part of the
+face in distances of the outer eye corners. Lower is nearer to real motion, but for the deformation, which
+should be as that of `real`.
 
 {dynamics}
 

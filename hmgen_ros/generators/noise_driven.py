@@ -9,6 +9,7 @@ in free motion that is the noise itself, from which it can begin a blink or a no
 What makes it move like people is how it is trained (:mod:`hmgen_ros.training.energy_score`): futures that it
 has generated itself are compared with what the head did, at many time scales. One tick's likelihood says next
 to nothing about the weak forces that bring a head back within seconds, and so heads trained by it wander off.
+Some of the training looks at where heads are after many seconds of free motion: as anywhere on their tracks.
 
 Velocities are described along the directions in which the unpredictable parts are uncorrelated, so that a
 size of the noise for each is enough. Poses are described by their main directions, beside the pose that the
@@ -178,10 +179,32 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
         Returns:
             ``[R, steps, 136]``.
         """
-        core, future = self._begun(observed[:, 0], reference), []
+        core = self._begun(observed[:, 0], reference)
         for pose in observed.unbind(1):
             core = self._take_in(core, pose)
-        core = self._intending(core, torch.randn_like(core.intent))
+        return self._go_on(self._intending(core, torch.randn_like(core.intent)), steps)
+
+    def generate_late(self, reference: Tensor, wandered: int, steps: int) -> Tensor:
+        """Go on from single poses for long, and then with gradients for some ticks (training).
+
+        Args:
+            reference: ``[R, 136]`` the poses, from which the frames were made.
+            wandered: ticks before, kept plausible.
+            steps: ticks to generate behind them, at least 1.
+
+        Returns:
+            ``[R, steps, 136]``.
+        """
+        with torch.no_grad():
+            core = self._take_in(self._begun(reference, reference), reference)
+            core = self._intending(core, torch.randn_like(core.intent))
+            for _ in range(wandered):
+                pose = self._following(core, torch.randn_like(core.pose))
+                core = self._take_in(core, self.plausible(pose, reference, core.pose))
+        return self._go_on(core, steps)
+
+    def _go_on(self, core: NoiseDrivenState, steps: int) -> Tensor:
+        future = []
         for _ in range(steps):
             pose = self._following(core, torch.randn_like(core.pose))
             core = self._take_in(core, pose)

@@ -103,6 +103,18 @@ class EnergyScore(nn.Module):
             "lively": torch.stack([_alone(part) + _together(part) for part in lively]).mean(),
         }
 
+    def whereabouts(self, futures: Tensor, true: Tensor, home: Tensor) -> Tensor:
+        """Score where heads are after very long: as anywhere on their tracks.
+
+        Args:
+            futures: ``[S, B, T, 136]`` poses long after the head was at home.
+            true: ``[B, T', 136]`` poses of the same tracks at any time.
+            home: ``[B, 136]`` the poses that the futures began with.
+        """
+        ticks = [int(torch.randint(0, poses.shape[-2], ())) for poses in (futures, true)]
+        both = torch.cat([futures[:, :, ticks[0]], true[None, :, ticks[1]]])
+        return _energy_of_moves((both - home).unsqueeze(2) @ self.directions[-1])
+
 
 def _liveliness(moves: Tensor) -> Tensor:
     """``[S + 1, B, K]`` logarithms of the mean squares of ``[S + 1, B, N, K]`` moves."""

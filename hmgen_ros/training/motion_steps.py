@@ -28,6 +28,9 @@ from hmgen_ros.training.suhmo_discriminators import MotionJudge, hinge
 _DECAY = 0.1
 #: Futures of each head that the energy score compares.
 _FUTURES = 2
+#: Every so many iterations it is looked where heads are after so many ticks of free motion, of which the
+#: last ones are learned from.
+_LATE_EVERY, _WANDERED, _LATE_STEPS = 4, (40, 300), 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +115,7 @@ class MotionStep(ABC):
         self._fabric = fabric
         self._global_batch = self.settings.batch * fabric.world_size
         self._wrapped, self._adam = fabric.setup(self.model, self._adam)
-        for method in ("generate", "losses"):
+        for method in ("generate", "generate_late", "losses"):
             if hasattr(self.model, method):
                 self._wrapped.mark_forward_method(method)
         self._windows.to(fabric.device)
@@ -124,7 +127,7 @@ class MotionStep(ABC):
         chosen = batch_indices(len(self._windows), self._global_batch, iteration, self.settings.seed)
         first = self._fabric.global_rank * self.settings.batch
         rows = torch.from_numpy(chosen[first : first + self.settings.batch]).to(self._fabric.device)
-        poses, reference = self._windows.draw(rows)
+        poses, reference = self._drawn(rows, iteration)
         with self._fabric.autocast():
             losses = self._losses(poses, reference, iteration)
         return {name: float(loss.detach()) for name, loss in losses.items()}
@@ -141,6 +144,10 @@ class MotionStep(ABC):
         """The generator as a model file."""
         found: tuple[dict[str, Any], dict[str, Tensor]] = self.model.to_weights()
         return found
+
+    def _drawn(self, rows: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
+        """The windows of an iteration and the poses that their frames were made from."""
+        return self._windows.draw(rows)
 
     @abstractmethod
     def _losses(self, poses: Tensor, reference: Tensor, iteration: int) -> dict[str, Tensor]:
@@ -198,7 +205,12 @@ class EnergyStep(MotionStep):
         super().setup(fabric)
         self._score.to(fabric.device)
 
+    def _drawn(self, rows: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
+        return self._windows.draw(rows, anywhere=_is_late(iteration))
+
     def _losses(self, poses: Tensor, reference: Tensor, iteration: int) -> dict[str, Tensor]:
+        if _is_late(iteration):
+            return self._late_losses(poses, reference)
         seeds, steps = self._seeds(), self.settings.steps
         observed, true = poses[:, :seeds], poses[:, seeds - 1 : seeds + steps]
         again = observed.repeat(_FUTURES, 1, 1), reference.repeat(_FUTURES, 1)
@@ -207,6 +219,19 @@ class EnergyStep(MotionStep):
         scores: dict[str, Tensor] = self._score(torch.cat([last, future], dim=2), true)
         self._update(torch.stack(list(scores.values())).sum())
         return scores
+
+    def _late_losses(self, poses: Tensor, reference: Tensor) -> dict[str, Tensor]:
+        """Heads that have gone on from the reference for long are where the track's other ticks are."""
+        wandered = int(torch.randint(*_WANDERED, ()))
+        again = reference.repeat(_FUTURES, 1)
+        future = self._wrapped.generate_late(again, wandered, _LATE_STEPS).unflatten(0, (_FUTURES, -1))
+        score: Tensor = self._score.whereabouts(future, poses, reference)
+        self._update(score)
+        return {"whereabouts": score}
+
+
+def _is_late(iteration: int) -> bool:
+    return iteration % _LATE_EVERY == _LATE_EVERY - 1
 
 
 class SuhmoStep(MotionStep):

@@ -86,19 +86,23 @@ class MotionWindows:
         tracks = self._tracks(rows)
         return self._placed(to_frame(tracks, head_frame(tracks[:, :1])))
 
-    def draw(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def draw(self, rows: Tensor, anywhere: bool = False) -> tuple[Tensor, Tensor]:
         """Windows by number, varied by PyTorch's own generator.
+
+        Args:
+            rows: ``[B]`` numbers.
+            anywhere: all frames are made from any pose of the track, whatever ``far_frames`` says.
 
         Returns:
             ``[B, T, 136]`` windows, and the ``[B, 136]`` poses that their frames were made from, in them.
         """
         settings, tracks = self.settings, self._tracks(rows)
         reference = tracks[:, 0]
-        if settings.far_frames:
+        if settings.far_frames or anywhere:
             place = (torch.rand(len(rows), device=rows.device) * self._length[rows]).long()
-            far = torch.rand(len(rows), device=rows.device) < settings.far_frames
-            anywhere = self._poses[self._begin[rows] + place]
-            reference = torch.where(far[:, None, None], anywhere, reference)
+            far = torch.rand(len(rows), device=rows.device) < (1.0 if anywhere else settings.far_frames)
+            other = self._poses[self._begin[rows] + place]
+            reference = torch.where(far[:, None, None], other, reference)
         stretch = (1.0 + settings.stretch) ** (2.0 * torch.rand(len(rows), device=rows.device) - 1.0)
         scale = torch.stack([stretch, torch.ones_like(stretch)], dim=-1)[:, None]  # [B, 1, 2]
         whole = torch.cat([reference[:, None], tracks], dim=1) * scale[:, None]
