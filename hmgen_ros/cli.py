@@ -182,6 +182,12 @@ COMMANDS = {
         "Film several futures of one pose beside what the head did.",
         "example: hmgen render motion --data ../shared/data --out futures.mp4 --samples 3",
     ),
+    "extract": Command(
+        _library("extract", "data.extract", "ExtractConfig", "extract"),
+        "Turn folders of video into landmark tracks with their sound.",
+        "examples: hmgen extract --videos my_clips --out tracks | hmgen extract --videos VoxCeleb2/dev/mp4 "
+        "--layout voxceleb2 --out vox --workers 16 --shard 1/4. The same command goes on where it stopped",
+    ),
     "data ami": Command(
         _library("data ami", "data.ami_conversion", "RasterConfig", "write_rasters"),
         "Turn the AMI corpus' own XML annotations into the 25 Hz rasters that training reads.",
