@@ -31,8 +31,8 @@ SCORE = fitted()
 
 
 def total(size: float, seed: int, drawn_back: float = 0.1) -> float:
-    true = walks(400, 0.1, seed)
-    futures = torch.stack([walks(400, size, seed + k, drawn_back) for k in (1000, 2000)])
+    true = walks(150, 0.1, seed)
+    futures = torch.stack([walks(150, size, seed + k, drawn_back) for k in (1000, 2000)])
     found = []
     for draw in range(4):
         torch.manual_seed(draw)

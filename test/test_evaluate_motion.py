@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_shipped_model_on_any_folder(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "made" / "motion.json"
-    config = EvaluateMotionConfig(folder, out, windows=24, samples=2)
+    config = EvaluateMotionConfig(folder, out, windows=8, samples=2)
     report = evaluate_motion(config, QUIET)
     assert report == json.loads(out.read_text(encoding="utf-8"))
     assert report["default"] == head_forecaster.DEFAULT_MOTION_PREDICTOR
@@ -59,11 +59,11 @@ def test_every_shipped_model_on_any_folder(folder: Path, tmp_path: Path) -> None
     models = report["models"]
     assert models["real"]["fd_motion_40"] < models["static"]["fd_motion_40"]
     assert models["constant_velocity"]["diversity"] == 0.0
-    assert report["data"]["windows"] == {"40": 24, "80": 24}
+    assert report["data"]["windows"] == {"40": 8, "80": 8}
 
 
 def test_the_same_seed_gives_the_same_scores(folder: Path) -> None:
-    config = EvaluateMotionConfig(folder, windows=16, samples=2, models=("noise_driven",))
+    config = EvaluateMotionConfig(folder, windows=8, samples=2, models=("noise_driven",))
     one, again = (evaluate_motion(config, QUIET)["models"]["noise_driven"] for _ in range(2))
     for scores in (one, again):
         scores.pop("seconds")

@@ -70,7 +70,7 @@ class Reference:
                 f"too few windows: tracks of at least {HORIZONS[0] + 1} valid ticks in a row are needed, "
                 f"the longest has {longest}"
             )
-        return cls(horizons, *starts_of(segments, _LONG_HEADS), net)
+        return cls(horizons, *starts_of(segments, min(windows, _LONG_HEADS)), net)
 
 
 def score_generator(

@@ -10,7 +10,8 @@ no adversary. It is taken of pieces of motion at many time scales:
 * how lively the motion is: logarithms of the mean squared displacement over 1, 2, 4, … ticks, of the
   acceleration and of the jerk, along each direction, within a piece of any length.
 
-Displacements are measured along their main directions, the weaker ones raised, once as they are and once
+Displacements are measured along their main directions, the weaker ones raised, and along those of brows,
+eyes and mouth about their own middles, which would drown in the motion of the head; once as they are and once
 bent by ``asinh``: the liveliest speakers move ten times as far as the quietest, and would outweigh them,
 while bent ones alone would let few heads wander far off. Bending alike what is generated and what is true
 leaves the score proper.
@@ -21,8 +22,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-#: Main directions of displacements.
-_DIRECTIONS = 40
+#: Main directions of displacements of the whole face, and of each of its parts.
+_DIRECTIONS, _OF_PART = 40, 4
+#: iBUG-68: brows, eyes and mouth, which move by themselves.
+_PARTS = (range(17, 27), range(36, 42), range(42, 48), range(48, 68))
 #: Displacements in a row.
 _IN_A_ROW = 4
 #: Where ``asinh`` begins to bend, in root mean squares.
@@ -54,7 +57,8 @@ class EnergyScore(nn.Module):
             raise ValueError(f"the energy score needs futures of at least 4 ticks, got {ticks}")
         self.ticks = ticks
         self.lags = tuple(2**k for k in range(ticks.bit_length()) if 2**k <= ticks)
-        self.register_buffer("directions", torch.zeros(len(self.lags) + 1, 136, _DIRECTIONS))
+        count = _DIRECTIONS + _OF_PART * len(_PARTS)
+        self.register_buffer("directions", torch.zeros(len(self.lags) + 1, 136, count))
 
     @torch.no_grad()
     def fit(self, tracks: Tensor) -> None:
@@ -65,10 +69,16 @@ class EnergyScore(nn.Module):
             # Quiet heads have a say in what the directions are.
             weight = found.square().mean(dim=(1, 2), keepdim=True).clamp(min=1e-12).rsqrt()
             rows = (found * weight).flatten(0, 1).double()
-            vectors = torch.linalg.eigh(rows.T @ rows)[1][:, -_DIRECTIONS:]
-            spread = (found.flatten(0, 1).double() @ vectors).square().mean(0).clamp(min=1e-12).sqrt()
+            products, plain = rows.T @ rows, found.flatten(0, 1).double()
+            vectors = torch.linalg.eigh(products)[1][:, -_DIRECTIONS:]
+            spread = (plain @ vectors).square().mean(0).clamp(min=1e-12).sqrt()
             # The root raises weak directions, without making them as loud as strong ones.
-            directions.copy_(vectors / (spread * spread.max()).sqrt())
+            scaled = [vectors / (spread * spread.max()).sqrt()]
+            for part in _PARTS:
+                own = _about_own_middle(part).to(rows)
+                vectors = own @ torch.linalg.eigh(own.T @ products @ own)[1][:, -_OF_PART:]
+                scaled.append(vectors / (plain @ vectors).square().mean(0).clamp(min=1e-12).sqrt())
+            directions.copy_(torch.cat(scaled, dim=1))
 
     def forward(self, futures: Tensor, true: Tensor) -> dict[str, Tensor]:
         """Score generated futures; which pieces are looked at is drawn by PyTorch's own generator.
@@ -114,6 +124,14 @@ class EnergyScore(nn.Module):
         ticks = [int(torch.randint(0, poses.shape[-2], ())) for poses in (futures, true)]
         both = torch.cat([futures[:, :, ticks[0]], true[None, :, ticks[1]]])
         return _energy_of_moves((both - home).unsqueeze(2) @ self.directions[-1])
+
+
+def _about_own_middle(part: range) -> Tensor:
+    """``[136, 136]`` projection of poses to the landmarks of a part, about their centroid."""
+    chosen = torch.zeros(68)
+    chosen[list(part)] = 1.0
+    landmarks = torch.diag(chosen) - torch.outer(chosen, chosen) / len(part)
+    return torch.kron(landmarks, torch.eye(2))
 
 
 def _liveliness(moves: Tensor) -> Tensor:
