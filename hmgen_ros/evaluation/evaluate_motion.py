@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -62,6 +63,7 @@ class EvaluateMotionConfig:
         seed: of the futures, at least 0.
         models: names of the models; all by default. The shipped default always takes part.
         device: torch device.
+        threads: of the CPU; the networks are small, and more of them cost more than they help.
 
     Raises:
         ValueError: a setting is out of its range, or there is no model of a name; says which.
@@ -75,15 +77,16 @@ class EvaluateMotionConfig:
     seed: int = 0
     models: tuple[str, ...] = ()
     device: str = "cpu"
+    threads: int = 1
 
     def __post_init__(self) -> None:
         choices = (*SPLITS, "all", "held_out")
         if self.split not in choices:
             raise ValueError(f"no split {self.split!r}; there are {', '.join(choices)}")
-        if self.windows < 8 or self.samples < 2 or self.seed < 0:
+        if self.windows < 8 or self.samples < 2 or self.seed < 0 or self.threads < 1:
             raise ValueError(
-                "windows must be at least 8, samples at least 2 and seed at least 0, got "
-                f"{self.windows}, {self.samples} and {self.seed}"
+                "windows must be at least 8, samples at least 2, seed at least 0 and threads at least 1, got "
+                f"{self.windows}, {self.samples}, {self.seed} and {self.threads}"
             )
         known = head_forecaster.MOTION_PREDICTORS
         if unknown := [name for name in self.models if name not in known]:
@@ -103,6 +106,7 @@ def evaluate_motion(config: EvaluateMotionConfig, console: Console | None = None
         hmgen_ros.generators.weights.WeightsError: a model file is missing or damaged.
     """
     console = console or Console()
+    torch.set_num_threads(config.threads)
     with console.status("reading and measuring the tracks"):
         corpus = chosen_tracks(config.data, config.split)
         reference = Reference.of(corpus.segments, config.windows, MotionInception.load(device=config.device))

@@ -116,6 +116,7 @@ class MotionReportConfig:
         windows: at most so many windows to go on from.
         samples: futures of each pose for the diversity.
         device: torch device.
+        threads: of the CPU.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -128,11 +129,13 @@ class MotionReportConfig:
     windows: int = 400
     samples: int = 3
     device: str = "cpu"
+    threads: int = 1
 
     def __post_init__(self) -> None:
-        if self.windows < 8 or self.samples < 2:
+        if self.windows < 8 or self.samples < 2 or self.threads < 1:
             raise ValueError(
-                f"windows must be at least 8 and samples at least 2, got {self.windows}, {self.samples}"
+                "windows must be at least 8, samples at least 2 and threads at least 1, got "
+                f"{self.windows}, {self.samples}, {self.threads}"
             )
 
 
@@ -145,6 +148,7 @@ def write_report(config: MotionReportConfig, console: Console | None = None) -> 
         hmgen_ros.generators.weights.WeightsError: a model file is missing or damaged.
     """
     console = console or Console()
+    torch.set_num_threads(config.threads)
     corpus = chosen_tracks(config.data, "held_out")
     reference = Reference.of(corpus.segments, config.windows, MotionInception.load(device=config.device))
     runs = []
