@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from hmgen_ros.data.tracks import SPLITS, Corpus, segments, tracks_of
+from hmgen_ros.evaluation.image_distances import FeatureNetwork, ImageDistances
 from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.evaluation.motion_inception import MotionInception
 from hmgen_ros.evaluation.motion_scores import (
@@ -62,6 +63,11 @@ class EvaluateMotionConfig:
         samples: futures of each pose for the diversity, at least 2.
         seed: of the futures, at least 0.
         models: names of the models; all by default. The shipped default always takes part.
+        inception: TorchScript file of InceptionV3, for FID and t-FID (see
+            ``hmgen_ros/evaluation/image_distances.py``).
+        i3d: TorchScript file of I3D, for FVD.
+        inception_sha256: checksum that the former must have.
+        i3d_sha256: checksum that the latter must have.
         device: torch device.
         threads: of the CPU; the networks are small, and more of them cost more than they help.
 
@@ -76,6 +82,10 @@ class EvaluateMotionConfig:
     samples: int = 3
     seed: int = 0
     models: tuple[str, ...] = ()
+    inception: Path | None = None
+    i3d: Path | None = None
+    inception_sha256: str | None = None
+    i3d_sha256: str | None = None
     device: str = "cpu"
     threads: int = 1
 
@@ -98,7 +108,8 @@ def evaluate_motion(config: EvaluateMotionConfig, console: Console | None = None
 
     Returns:
         ``default``, ``models`` (scores by name; None where a model's poses were no numbers, ``real`` and
-        ``static`` among them), ``data``, ``settings``, ``seed``, ``machine`` and ``date``.
+        ``static`` among them), ``data``, ``image_networks`` (checksums),
+        ``settings``, ``seed``, ``machine`` and ``date``.
 
     Raises:
         hmgen_ros.data.ami_raster.CorpusError: the tracks are missing or damaged.
@@ -109,7 +120,8 @@ def evaluate_motion(config: EvaluateMotionConfig, console: Console | None = None
     torch.set_num_threads(config.threads)
     with console.status("reading and measuring the tracks"):
         corpus = chosen_tracks(config.data, config.split)
-        reference = Reference.of(corpus.segments, config.windows, MotionInception.load(device=config.device))
+        net, images = MotionInception.load(device=config.device), _image_networks(config)
+        reference = Reference.of(corpus.segments, config.windows, net, images)
     results: dict[str, Any] = {"real": real_scores(reference), "static": static_scores(reference)}
     default = head_forecaster.DEFAULT_MOTION_PREDICTOR
     names = dict.fromkeys((default, *(config.models or head_forecaster.MOTION_PREDICTORS)))
@@ -133,12 +145,19 @@ def evaluate_motion(config: EvaluateMotionConfig, console: Console | None = None
         "default": default,
         "models": results,
         "data": describe(corpus, reference),
+        "image_networks": reference.images.checksums(),
         "settings": {"split": config.split, "windows": config.windows, "samples": config.samples},
         "seed": config.seed,
         "machine": machine(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return _publish(_plain(report), config, console)
+
+
+def _image_networks(config: EvaluateMotionConfig) -> ImageDistances:
+    given = ((config.inception, config.inception_sha256), (config.i3d, config.i3d_sha256))
+    found = [path and FeatureNetwork.load(path, sha, config.device) for path, sha in given]
+    return ImageDistances(*(net or None for net in found))
 
 
 def chosen_tracks(folder: Path, split: str) -> Corpus:
@@ -164,7 +183,7 @@ def static_scores(reference: Reference) -> Scores:
     scores: Scores = {}
     for ticks, horizon in reference.horizons.items():
         still = horizon.start.unsqueeze(1).expand(-1, ticks, -1, -1)
-        scores |= horizon_scores(horizon, still, reference.net)
+        scores |= horizon_scores(horizon, still, reference)
     return scores
 
 

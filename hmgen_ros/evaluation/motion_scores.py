@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hmgen_ros.data.tracks import Segment
+from hmgen_ros.evaluation.image_distances import ImageDistances
 from hmgen_ros.evaluation.motion_inception import MotionInception
 from hmgen_ros.evaluation.motion_metrics import compare_dynamics, distance, diversity, face_error, frechet
 from hmgen_ros.evaluation.motion_reference import (
@@ -48,15 +49,23 @@ class Reference:
         long_start: ``[W, 68, 2]`` poses to go on from for very long.
         long_spread: ``[W]`` spreads of their tracks, face sizes.
         net: the sequence network.
+        images: networks behind FID, t-FID and FVD, where there are any.
     """
 
     horizons: dict[int, Horizon]
     long_start: Tensor
     long_spread: Tensor
     net: MotionInception
+    images: ImageDistances
 
     @classmethod
-    def of(cls, segments: Sequence[Segment], windows: int, net: MotionInception) -> Reference:
+    def of(
+        cls,
+        segments: Sequence[Segment],
+        windows: int,
+        net: MotionInception,
+        images: ImageDistances | None = None,
+    ) -> Reference:
         """Measure real tracks.
 
         Raises:
@@ -70,7 +79,7 @@ class Reference:
                 f"too few windows: tracks of at least {HORIZONS[0] + 1} valid ticks in a row are needed, "
                 f"the longest has {longest}"
             )
-        return cls(horizons, *starts_of(segments, min(windows, _LONG_HEADS)), net)
+        return cls(horizons, *starts_of(segments, min(windows, _LONG_HEADS)), net, images or ImageDistances())
 
 
 def score_generator(
@@ -91,7 +100,7 @@ def score_generator(
     scores: Scores = {}
     for ticks, horizon in reference.horizons.items():
         futures = [futures_of(model, horizon.start, ticks, seed + i, device) for i in range(samples)]
-        scores |= horizon_scores(horizon, futures[0], reference.net)
+        scores |= horizon_scores(horizon, futures[0], reference)
         ends = torch.stack([_in_face_sizes(horizon.start, future[:, -1]) for future in futures])
         real = _in_face_sizes(horizon.start, horizon.follows[:, -1])
         # Two real futures of one pose cannot be had; how far real heads go says how far apart they are.
@@ -113,16 +122,16 @@ def real_scores(reference: Reference) -> Scores:
     """The scores of the real windows that the generators' first poses come from."""
     scores: Scores = {}
     for ticks, horizon in reference.horizons.items():
-        scores |= horizon_scores(horizon, horizon.follows, reference.net)
+        scores |= horizon_scores(horizon, horizon.follows, reference)
         if ticks in DRIFTS:
             scores[f"drift_{ticks}"] = _drift(horizon.start, horizon.follows[:, -1], horizon.spread)
     return scores
 
 
-def horizon_scores(horizon: Horizon, follows: Tensor, net: MotionInception) -> Scores:
+def horizon_scores(horizon: Horizon, follows: Tensor, reference: Reference) -> Scores:
     """Distances of ``[W, ticks, 68, 2]`` futures to the real ones, of their last 40 ticks."""
     windows = last_windows(horizon.start, follows)
-    found, real = measure(windows, net, horizon.components), horizon.measured
+    found, real = measure(windows, reference.net, horizon.components), horizon.measured
     ticks = horizon.ticks
     scores = {f"fd_motion_{ticks}": frechet(real.activations[LENGTHS[-1]], found.activations[LENGTHS[-1]])}
     for length in LENGTHS[:-1]:
@@ -134,7 +143,7 @@ def horizon_scores(horizon: Horizon, follows: Tensor, net: MotionInception) -> S
     scores |= _dynamics(real, found, ticks)
     name = "static_face_error" if ticks == HORIZONS[0] else f"static_face_error_{ticks}"
     scores[name] = face_error(windows)
-    return scores
+    return scores | reference.images.compare(real.windows, windows, ticks)
 
 
 def _dynamics(real: Measured, found: Measured, ticks: int) -> Scores:
