@@ -14,7 +14,6 @@ import pytest
 from rich.console import Console
 
 from hmgen_ros.data.ami_raster import CorpusError
-from hmgen_ros.data.audio_features import mfcc
 from hmgen_ros.data.clip_tracks import SceneCuts
 from hmgen_ros.data.corpora import clips_of
 from hmgen_ros.data.extract import ExtractConfig, extract, write_flac
@@ -186,20 +185,6 @@ def test_grid_clips_give_the_tracks_that_are_there(tmp_path: Path) -> None:
         )
         length = min(len(known), len(samples))
         assert np.corrcoef(known[:length], samples[:length])[0, 1] > 0.95
-
-
-def test_coefficients_are_on_the_clock() -> None:
-    """A click is heard in the windows around it."""
-    sound = np.zeros(640 * 10, np.float32)
-    sound[640 * 6 + 80] = 1.0  # the middle of the first window of tick 6
-    found = mfcc(sound).reshape(40, 26)
-    change = np.abs(found - found[0]).sum(axis=1)
-    assert change.argmax() in (23, 24, 25)
-    assert not change[:22].any()
-    assert not change[27:].any()
-    for wrong in (np.zeros(0, np.float32), np.zeros(700, np.float32), np.zeros((640, 2), np.float32)):
-        with pytest.raises(ValueError, match="whole ticks"):
-            mfcc(wrong)
 
 
 def test_flac_is_lossless(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgen_ros.data.audio_features import SOUND_RATE, mfcc
 from hmgen_ros.data.track_files import TrackFile, TrackFlag
+from hmgen_ros.perception.audio_features import SOUND_RATE, features_of
 from hmgen_ros.perception.backends import LandmarkBackend
 from hmgen_ros.perception.faces import FaceFinder
 from hmgen_ros.perception.tracking import Tracker
@@ -103,7 +103,7 @@ def tracks_in(
         heard = _sound_of(path, counts) if heard is None else heard
         sound = _cut_sound(heard, start, len(track.valid)) if len(heard[1]) else None
         if sound is not None:
-            track = replace(track, mfcc=mfcc(sound))
+            track = replace(track, mfcc=features_of(sound, "mfcc"))
         found.append(ClipTrack(start, track, sound))
     return sorted(found, key=lambda one: (-int(one.track.valid.sum()), one.start_ns))
 

@@ -1,0 +1,129 @@
+"""What generators and syncers hear: 26 numbers every 10 ms, on the 25 Hz clock of landmark tracks.
+
+Either mel-frequency cepstral coefficients, as the thesis says (5.4), or the logarithms of as many mel bands,
+as its public code has. Nothing looks at the whole sound, not even to find its loudest moment, so that a
+stream gives the numbers of a recording: :class:`FeatureStream` is fed sound as it comes and knows the last
+ticks but :data:`LOOK_AHEAD_S`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal, get_args
+
+import librosa
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import dct
+
+from hmgen_ros.types import TICK_HZ
+
+Kind = Literal["mfcc", "logmel"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+SOUND_RATE = 16_000
+#: Samples of a window, and from one to the next: 25 and 10 ms.
+WINDOW, HOP = 400, 160
+#: Numbers of a window, and windows a tick.
+FEATURES, STEPS = 26, 4
+TICK_SAMPLES = SOUND_RATE // TICK_HZ
+#: The first window of a tick begins so many samples before it, the last one ends so many after it.
+_BEFORE = (WINDOW - HOP) // 2
+_AFTER = WINDOW - HOP - _BEFORE
+#: Seconds of sound after a tick that its features look at.
+LOOK_AHEAD_S = _AFTER / SOUND_RATE
+#: Mel bands that cepstral coefficients are made of.
+_BANDS = 40
+#: What counts as no power at all: -100 dB of a tone at full scale is some 1e-6 here.
+_SILENT = 1e-8
+
+Floats = NDArray[np.float32]
+
+
+def features_of(samples: Floats, kind: Kind) -> Floats:
+    """Features of the sound of whole ticks.
+
+    The four windows of a tick are centred 5, 15, 25 and 35 ms after its beginning; beyond the ends there is
+    silence.
+
+    Args:
+        samples: ``[T 640]`` mono sound of 16 kHz, full scale at 1.
+        kind: which features.
+
+    Returns:
+        ``[T, 4, 26]`` float32.
+
+    Raises:
+        ValueError: the sound is empty, no whole number of ticks, or not finite.
+    """
+    if samples.ndim != 1 or not len(samples) or len(samples) % TICK_SAMPLES:
+        raise ValueError(f"sound must be whole ticks of {TICK_SAMPLES} samples, got {samples.shape}")
+    return _features(np.pad(samples, (_BEFORE, _AFTER)), kind)
+
+
+class FeatureStream:
+    """Features of one running sound.
+
+    Attributes:
+        kind: which features.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        """Begin in silence; raises ValueError where there is no such kind."""
+        if kind not in KINDS:
+            raise ValueError(f"no features {kind!r}; there are {', '.join(KINDS)}")
+        self.kind = kind
+        self._rest = np.zeros(_BEFORE, np.float32)
+
+    def feed(self, samples: Floats) -> Floats:
+        """Take in ``[n]`` more samples, as many as there are.
+
+        Returns:
+            ``[t, 4, 26]`` of the ticks that are known now and were not before; often none.
+
+        Raises:
+            ValueError: the samples are not one-dimensional or not finite; nothing was taken in.
+        """
+        if samples.ndim != 1 or not np.isfinite(samples).all():
+            raise ValueError(f"sound must be finite and of one channel, got shape {samples.shape}")
+        sound = np.concatenate([self._rest, samples.astype(np.float32, copy=False)])
+        ticks = max(0, len(sound) - _BEFORE - _AFTER) // TICK_SAMPLES
+        self._rest = sound[ticks * TICK_SAMPLES :]
+        if not ticks:
+            return np.zeros((0, STEPS, FEATURES), np.float32)
+        return _features(sound[: ticks * TICK_SAMPLES + _BEFORE + _AFTER], self.kind)
+
+    def finish(self) -> Floats:
+        """``[t, 4, 26]`` of the whole ticks that wait for more sound, as if silence followed; starts anew."""
+        whole = (len(self._rest) - _BEFORE) // TICK_SAMPLES * TICK_SAMPLES
+        sound = self._rest[: _BEFORE + whole]
+        self._rest = np.zeros(_BEFORE, np.float32)
+        if not whole:
+            return np.zeros((0, STEPS, FEATURES), np.float32)
+        return _features(np.pad(sound, (0, _AFTER)), self.kind)
+
+
+def _features(padded: Floats, kind: Kind) -> Floats:
+    """``[T, 4, 26]`` of ``[T 640 + 240]`` samples."""
+    if kind not in KINDS:
+        raise ValueError(f"no features {kind!r}; there are {', '.join(KINDS)}")
+    if not np.isfinite(padded).all():
+        raise ValueError("sound must be finite")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
+    power = np.abs(np.fft.rfft(frames * _taper(), axis=-1)).astype(np.float32) ** 2
+    bands = power @ _filters(FEATURES if kind == "logmel" else _BANDS).T
+    found = 10.0 * np.log10(np.maximum(bands, _SILENT))
+    if kind == "mfcc":
+        found = dct(found, axis=-1, norm="ortho")[:, :FEATURES]
+    return np.ascontiguousarray(found, np.float32).reshape(-1, STEPS, FEATURES)
+
+
+@cache
+def _taper() -> Floats:
+    return np.asarray(librosa.filters.get_window("hann", WINDOW, fftbins=True), np.float32)
+
+
+@cache
+def _filters(bands: int) -> Floats:
+    """``[bands, 201]``."""
+    return np.asarray(librosa.filters.mel(sr=SOUND_RATE, n_fft=WINDOW, n_mels=bands), np.float32)
