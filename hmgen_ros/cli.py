@@ -140,6 +140,12 @@ COMMANDS = {
         "suhmo_transformer --size thesis --iterations 60000. The same command goes on with a run that was "
         "stopped. Curves: tensorboard --logdir out/suhmo",
     ),
+    "train syncer": Command(
+        _library("train syncer", "training.train_syncer", "SyncerTrainConfig", "train"),
+        "Train a pyramid of syncers, which tell how well a face fits a voice, on landmark tracks with sound.",
+        "examples: hmgen train syncer --features logmel --seed 1 | hmgen train syncer --loss triplet. The "
+        "same command goes on with a run that was stopped. Curves: tensorboard --logdir out/syncer",
+    ),
     "train motion-inception": Command(
         _library(
             "train motion-inception",

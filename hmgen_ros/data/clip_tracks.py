@@ -5,7 +5,6 @@ Temporal filters of the live perception are off: what training reads is what was
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,15 +12,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hmgen_ros.data.sound_files import cut_sound, read_sound
 from hmgen_ros.data.track_files import TrackFile, TrackFlag
-from hmgen_ros.perception.audio_features import SOUND_RATE, features_of
+from hmgen_ros.perception.audio_features import features_of
 from hmgen_ros.perception.backends import LandmarkBackend
 from hmgen_ros.perception.faces import FaceFinder
 from hmgen_ros.perception.tracking import Tracker
-from hmgen_ros.streams.decode import Picture, pictures, sound_chunks, sounds
+from hmgen_ros.streams.decode import Picture, pictures
 from hmgen_ros.streams.source import MediaError
 from hmgen_ros.timing import StageTimes
-from hmgen_ros.types import TICK_NS, AudioChunk, Counts
+from hmgen_ros.types import TICK_NS, Counts
 
 #: Two pictures are of different scenes where grey values differ by so much on average (of 255), and by so
 #: many times more than pictures shortly before did.
@@ -100,8 +100,8 @@ def tracks_in(
         if int(track.valid.sum()) < shortest:
             counts.add("track_too_short")
             continue
-        heard = _sound_of(path, counts) if heard is None else heard
-        sound = _cut_sound(heard, start, len(track.valid)) if len(heard[1]) else None
+        heard = read_sound(path, counts) if heard is None else heard
+        sound = cut_sound(heard, start, len(track.valid)) if len(heard[1]) else None
         if sound is not None:
             track = replace(track, mfcc=features_of(sound, "mfcc"))
         found.append(ClipTrack(start, track, sound))
@@ -225,31 +225,3 @@ def _flags(
     for flag, where in wrong.items():
         flags[where] |= np.uint8(flag)
     return flags
-
-
-def _sound_of(path: Path, counts: Counts) -> tuple[int, NDArray[np.float32]]:
-    """Time of the first sample, and all of the sound, holes filled with silence."""
-    shift = _NS_PER_S  # stamps must be above 0
-    chunks: Iterable[AudioChunk] = sound_chunks(sounds(path, counts), shift, counts)
-    start, length = 0, 0
-    parts: list[NDArray[np.float32]] = []
-    for chunk in chunks:
-        if not parts:
-            start = chunk.stamp_ns - shift
-        first = round((chunk.stamp_ns - shift - start) * SOUND_RATE / _NS_PER_S)
-        if first > length:
-            parts.append(np.zeros(first - length, np.float32))
-        parts.append(chunk.samples[max(0, length - first) :])
-        length = max(length, first) + len(parts[-1])
-    return start, np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-
-def _cut_sound(heard: tuple[int, NDArray[np.float32]], start_ns: int, ticks: int) -> NDArray[np.float32]:
-    """The sound of some ticks; silence where the file has none."""
-    begin, samples = heard
-    first = round((start_ns - begin) * SOUND_RATE / _NS_PER_S)
-    wanted = np.zeros(ticks * TICK_NS * SOUND_RATE // _NS_PER_S, np.float32)
-    low, high = max(0, first), min(len(samples), first + len(wanted))
-    if high > low:
-        wanted[low - first : high - first] = samples[low:high]
-    return wanted

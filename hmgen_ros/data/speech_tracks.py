@@ -1,0 +1,73 @@
+"""Pieces of landmark tracks with the sound that goes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmgen_ros.data.ami_raster import CorpusError
+from hmgen_ros.data.sound_files import cut_sound, read_sound
+from hmgen_ros.data.tracks import Corpus, Segment, Track, segments
+from hmgen_ros.perception.audio_features import SOUND_RATE
+from hmgen_ros.streams.clock import NS_PER_S
+from hmgen_ros.streams.source import MediaError
+from hmgen_ros.types import TICK_NS, Counts
+
+#: A track whose sound ends earlier than its pictures lacks so many ticks at most.
+_SHORT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechSegment:
+    """A piece of a track without gap or cut, and its sound.
+
+    Attributes:
+        segment: the piece.
+        sound: ``[T 640]`` float32, 16 kHz, full scale at 1.
+    """
+
+    segment: Segment
+    sound: NDArray[np.float32]
+
+
+def speech_segments(tracks: Iterable[Track], shortest: int = 42) -> tuple[list[SpeechSegment], Corpus]:
+    """Read the tracks that have sound; others are left out, and counted.
+
+    Args:
+        tracks: from :func:`hmgen_ros.data.tracks.tracks_of`.
+        shortest: pieces of fewer ticks are left out, and counted.
+
+    Returns:
+        The pieces with their sound, and the corpus of these pieces with what was counted.
+
+    Raises:
+        CorpusError: a file is missing or damaged.
+    """
+    tracks = list(tracks)
+    corpus = segments([track for track in tracks if track.sound is not None], shortest)
+    corpus.counts.add("without_sound", sum(track.sound is None for track in tracks))
+    heard: dict[Path, tuple[int, NDArray[np.float32]]] = {}
+    found = []
+    for piece in corpus.segments:
+        path = piece.track.sound
+        assert path is not None
+        if path not in heard:
+            heard = {path: _read(path, corpus.counts)}  # pieces of a track follow each other
+        ticks = len(piece.landmarks)
+        ends = heard[path][0] + len(heard[path][1]) * NS_PER_S // SOUND_RATE
+        if ends < (piece.start + ticks - _SHORT) * TICK_NS:
+            corpus.counts.add("sound_too_short", ticks)
+        else:
+            found.append(SpeechSegment(piece, cut_sound(heard[path], piece.start * TICK_NS, ticks)))
+    return found, Corpus([speech.segment for speech in found], corpus.counts)
+
+
+def _read(path: Path, counts: Counts) -> tuple[int, NDArray[np.float32]]:
+    try:
+        return read_sound(path, counts)
+    except MediaError as error:
+        raise CorpusError(f"cannot read the sound of a track: {error}") from error

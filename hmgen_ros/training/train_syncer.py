@@ -1,0 +1,272 @@
+"""Trains a pyramid of syncers (thesis, 5.3.1).
+
+By InfoNCE it is one to train generators with, by the triplet loss one to measure them with. The two must be
+different networks, or a generator would be judged by what it was taught.
+
+The training part of the tracks gives the windows, the validation part the curves: how often the right window
+of a face is found among wrong ones, and how often the offset is right to a sample, at every level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning_fabric.fabric import Fabric
+from rich.console import Console
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from hmgen_ros.data.ami import data_directory
+from hmgen_ros.data.speech_tracks import SpeechSegment, speech_segments
+from hmgen_ros.data.tracks import tracks_of
+from hmgen_ros.evaluation.sync_metrics import synchrony
+from hmgen_ros.generators.syncer import LEVELS, Embedded, SyncerConfig, SyncerPyramid
+from hmgen_ros.perception.audio_features import Kind
+from hmgen_ros.training.loop import Loop
+from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, batch_indices, seed_iteration
+from hmgen_ros.training.motion_windows import WindowSettings
+from hmgen_ros.training.run_log import RunFolder
+from hmgen_ros.training.speech_windows import SpeechWindows
+from hmgen_ros.training.sync_losses import info_nce, scores, triplet
+from hmgen_ros.training.train_suhmo import describe
+
+#: Where things lie does not change a run's numbers.
+_PLACES = ("data", "out")
+#: Windows that units are measured on, and that each evaluation asks about.
+_MEASURED, _ASKED = 2000, 2000
+#: Cosines are multiplied by this at first, and by this at most.
+_SCALE, _MOST = 10.0, 50.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncerTrainConfig(LoopConfig):
+    """Settings of one run.
+
+    Attributes:
+        data: folder of tracks with sound; HMGEN_DATA or ``../shared/data`` where none is given.
+        out: folder of the run folders, each named ``<loss>-<features>-s<seed>``.
+        loss: "infonce" for a pyramid to train generators with, "triplet" for one to measure with.
+        features: which audio features.
+        ticks: length of the sequences; the coarsest level needs 40.
+        hidden: size of the networks.
+        embedding: size of what they give.
+        dropout: while training.
+        batch: sequences an iteration and process.
+        anchors: windows of sound that each level is asked about in an iteration.
+        negatives: wrong windows for each; the thesis has 48.
+        rate: AdamW's learning rate at first; it falls to nothing along a cosine over the run.
+        weight_decay: AdamW's.
+        stretch: faces are wider or narrower by a factor of up to ``1 + stretch``.
+    """
+
+    iterations: int = 3000
+    data: Path | None = None
+    out: Path = Path("out/syncer")
+    loss: Literal["infonce", "triplet"] = "infonce"
+    features: Kind = "mfcc"
+    ticks: int = 72
+    hidden: int = 128
+    embedding: int = 64
+    dropout: float = 0.1
+    batch: int = 32
+    anchors: int = 256
+    negatives: int = 48
+    rate: float = 1e-3
+    weight_decay: float = 1e-2
+    stretch: float = 0.15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("anchors", "negatives"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.batch < 2:
+            raise ValueError(f"batch must be at least 2, or nothing is wrong; got {self.batch}")
+        if self.ticks < 40:
+            raise ValueError(
+                f"ticks must be at least 40 for a window of the coarsest level, got {self.ticks}"
+            )
+        if not self.rate > 0.0 or self.weight_decay < 0.0:
+            raise ValueError(
+                f"rate must be above 0 and weight_decay at least 0, got {self.rate}, {self.weight_decay}"
+            )
+        self.syncer()
+        self.windows()
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where this run lies."""
+        return RunFolder(self.out / f"{self.loss}-{self.features}-s{self.seed}")
+
+    def syncer(self) -> SyncerConfig:
+        """The sizes of the pyramid."""
+        return SyncerConfig(
+            features=self.features, hidden=self.hidden, embedding=self.embedding, dropout=self.dropout
+        )
+
+    def windows(self) -> WindowSettings:
+        """How sequences are varied."""
+        return WindowSettings(stretch=self.stretch, by_duration=True)
+
+
+def train(config: SyncerTrainConfig, console: Console | None = None) -> Path:
+    """Train one pyramid, or go on with its run; returns the run folder.
+
+    Raises:
+        hmgen_ros.data.ami_raster.CorpusError: the tracks are missing or damaged.
+        hmgen_ros.training.run_log.RunError: the run folder holds a run with other settings.
+        hmgen_ros.training.loop.TrainingError: a loss became infinite.
+        hmgen_ros.generators.weights.WeightsError: a file of the run is damaged.
+        ValueError: no track with sound is long enough.
+    """
+    fabric = config.launch()
+    console = console or Console()
+    if not fabric.is_global_zero:
+        console = Console(quiet=True)
+    folder = config.folder
+    if fabric.is_global_zero:
+        given = {name: value for name, value in asdict(config).items() if name not in (*OPTIONS, *_PLACES)}
+        # The rate falls over the whole run: its length decides the numbers, too.
+        given["iterations"] = config.iterations
+        options = {name: getattr(config, name) for name in OPTIONS if name != "iterations"}
+        folder.prepare(given, options, config.force)
+    fabric.barrier()
+    if folder.finished(config.iterations):
+        console.print(f"{folder.path} is finished; --force starts over", highlight=False)
+        return folder.path
+    parts = []
+    for name, split in (("training", "train"), ("validation", "validation")):
+        tracks = [track for track in tracks_of(data_directory(config.data)) if track.split == split]
+        speech, corpus = speech_segments(tracks)
+        console.print(describe(name, corpus), highlight=False)
+        parts.append(speech)
+    Loop(fabric, SyncerStep(config, *parts), config, folder, console, metric="missed").run()
+    return folder.path
+
+
+class SyncerStep:
+    """One iteration: every level asked about windows of a batch of sequences."""
+
+    def __init__(
+        self, config: SyncerTrainConfig, training: list[SpeechSegment], held_out: list[SpeechSegment]
+    ) -> None:
+        """Lay out the windows and measure units; raises ValueError where no piece is long enough."""
+        self._config = config
+        self._windows = SpeechWindows(training, config.ticks, config.features, config.windows())
+        unseen = SpeechWindows(held_out, config.ticks, config.features)
+        rows = _even(len(unseen), 2 * _ASKED // config.ticks)
+        self._unseen = unseen.cut(rows), unseen.heard(rows)
+        seed_iteration(config.seed, 0, 0)
+        self.syncer = SyncerPyramid(config.syncer())
+        rows = _even(len(self._windows), _MEASURED)
+        self.syncer.fit_units(self._windows.cut(rows), self._windows.heard(rows))
+        self._scale = _Scale()
+        parameters = [*self.syncer.parameters(), *self._scale.parameters()]
+        self._adam: Optimizer = AdamW(parameters, config.rate, weight_decay=config.weight_decay)
+        self._processes = 1
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What the run changes."""
+        return {"syncer": self.syncer, "scale": self._scale}
+
+    @property
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Of both."""
+        return {"syncer": self._adam}
+
+    @property
+    def epoch(self) -> int:
+        """Iterations that see every window once; neighbouring windows overlap."""
+        return max(1, len(self._windows) // (self._config.batch * self._processes))
+
+    def setup(self, fabric: Fabric) -> None:
+        """Move to the device and wrap for several processes."""
+        self._fabric, self._processes = fabric, fabric.world_size
+        self._wrapped, self._adam = fabric.setup(_Losses(self.syncer, self._scale, self._config), self._adam)
+        self._windows.to(fabric.device)
+        self._unseen = self._unseen[0].to(fabric.device), self._unseen[1].to(fabric.device)
+
+    def step(self, iteration: int) -> dict[str, float]:
+        """One iteration."""
+        config = self._config
+        self._wrapped.train()
+        for group in self._adam.param_groups:
+            group["lr"] = config.rate * 0.5 * (1.0 + np.cos(np.pi * iteration / config.iterations))
+        batch = config.batch * self._processes
+        chosen = batch_indices(len(self._windows), batch, iteration, config.seed)
+        rows = torch.from_numpy(chosen[self._fabric.global_rank :: self._processes]).to(self._fabric.device)
+        poses, _ = self._windows.draw(rows)
+        losses: list[Tensor] = self._wrapped(poses, self._windows.heard(rows))
+        self._adam.zero_grad()
+        self._fabric.backward(torch.stack(losses).sum())
+        self._adam.step()
+        return {f"level_{i + 1}": float(loss.detach()) for i, loss in enumerate(losses)}
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Held-out retrieval and offsets, by level; ``missed`` is the mean part that is not retrieved."""
+        levels = self.syncer.eval()(*self._unseen)
+        found: dict[str, float] = {}
+        for i, level in enumerate(levels, start=1):
+            found[f"retrieved_{i}"] = retrieval(level, self._config.negatives)
+            found[f"in_time_{i}"] = in_time(level)
+        missed = 1.0 - sum(found[f"retrieved_{i + 1}"] for i in range(LEVELS)) / LEVELS
+        return {"missed": missed, **found}
+
+    def reference(self) -> dict[str, float]:
+        """What guessing gives."""
+        return {"missed": 1.0 - 1.0 / (1.0 + self._config.negatives)}
+
+    def weights(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The pyramid as a model file."""
+        return self.syncer.to_weights()
+
+
+class _Scale(nn.Module):
+    """What the cosines of each level are multiplied by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logs = nn.Parameter(torch.full((LEVELS,), float(np.log(_SCALE))))
+
+    def forward(self) -> Tensor:
+        return self.logs.exp().clamp(max=_MOST)
+
+
+class _Losses(nn.Module):
+    """The losses of every level in one call, so that processes add their gradients once."""
+
+    def __init__(self, syncer: SyncerPyramid, scale: _Scale, config: SyncerTrainConfig) -> None:
+        super().__init__()
+        self.syncer, self.scale, self._config = syncer, scale, config
+
+    def forward(self, poses: Tensor, heard: Tensor) -> list[Tensor]:
+        config, scales, losses = self._config, self.scale(), []
+        for i, level in enumerate(self.syncer(poses, heard)):
+            if config.loss == "infonce":
+                losses.append(info_nce(level, config.anchors, config.negatives, scales[i]))
+            else:
+                losses.append(triplet(level, config.anchors) + 0.0 * scales[i])
+        return losses
+
+
+def retrieval(level: Embedded, negatives: int, seed: int = 0) -> float:
+    """How often the right window of a face lies nearer to a sound than all of some wrong ones."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        right, wrong = scores(level, _ASKED, negatives)
+    return float((right > wrong.amax(1)).float().mean())
+
+
+def in_time(level: Embedded) -> float:
+    """How often the offset of a sequence is found to a sample."""
+    return float((synchrony(level).offset.abs() <= 1).float().mean())
+
+
+def _even(count: int, most: int) -> Tensor:
+    return torch.from_numpy(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
