@@ -2,9 +2,10 @@
 
 A generator that runs for hours accumulates errors. Each pose is split into its place, its size and its
 shape; the difference of the shape to the one the head started with is measured in the main directions in
-which training shapes differed from their own first pose. What exceeds the limits is drawn back onto them, and
-counted. A pose within the limits comes back as it is. A head that was *seen* outside of them may be there:
-its limits reach as far as where it was, so that nothing jumps, and no further.
+which training shapes differed from their own first pose, in units of how far they did along each. What
+exceeds the limits is drawn back onto them, and counted. The limits are the extremes of training poses, a
+little widened: real motion does not meet them. A pose within them comes back as it is. A head that was *seen*
+outside of them may be there: its limits reach as far as where it was, so that nothing jumps, and no further.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from torch import Tensor, nn
 from hmgen_ros.generators.head_frame import head_frame
 
 _POSE = 136
+#: Training poses that lie within each limit, before it is widened by this factor.
+_WITHIN, _WIDER = 0.999, 1.2
+#: What no limit is stricter than, in sizes of the face: less than landmarks tremble by.
+_TREMOR = 2e-3
 #: A head that was on its limits is still there after rounding.
 _ROUNDING = 1e-4
 
@@ -35,7 +40,8 @@ class PlausibleFace(nn.Module):
     Attributes:
         directions: ``[136, K]`` orthonormal main directions of deformation.
         spread: ``[K]`` standard deviation along each.
-        rest: standard deviation of what the directions leave over (its norm).
+        deformed: largest norm of the deformation along them, in their standard deviations.
+        rest: largest norm of what the directions leave over.
         reach: largest distance of the centroid from the origin.
         shrink, grow: smallest and largest size.
         corrected: poses drawn back since the last look, int64.
@@ -43,28 +49,25 @@ class PlausibleFace(nn.Module):
 
     directions: Tensor
     spread: Tensor
+    deformed: Tensor
     rest: Tensor
     reach: Tensor
     shrink: Tensor
     grow: Tensor
     corrected: Tensor
 
-    def __init__(self, directions: int = 24, deviations: float = 4.0) -> None:
+    def __init__(self, directions: int = 24) -> None:
         """Without limits, to be filled by :meth:`fit` or from weights.
 
         Args:
             directions: ``K``, 1 to 136.
-            deviations: standard deviations that the shape may be away.
         """
         super().__init__()
         if not 1 <= directions <= _POSE:
             raise ValueError(f"directions must lie between 1 and {_POSE}, got {directions}")
-        if not deviations > 0.0:
-            raise ValueError(f"deviations must be above 0, got {deviations}")
-        self.deviations = deviations
         self.register_buffer("directions", torch.eye(_POSE)[:, :directions].clone())
-        self.register_buffer("spread", torch.full((directions,), torch.inf))
-        for name in ("rest", "reach", "grow"):
+        self.register_buffer("spread", torch.ones(directions))
+        for name in ("deformed", "rest", "reach", "grow"):
             self.register_buffer(name, torch.full((), torch.inf))
         self.register_buffer("shrink", torch.zeros(()))
         self.register_buffer("corrected", torch.zeros((), dtype=torch.int64), persistent=False)
@@ -83,12 +86,18 @@ class PlausibleFace(nn.Module):
         values, vectors = torch.linalg.eigh(covariance)
         count = self.directions.shape[1]
         self.directions.copy_(vectors[:, -count:])
-        self.spread.copy_(values[-count:].clamp(min=1e-12).sqrt())
-        self.rest.copy_(values[:-count].clamp(min=0.0).sum().sqrt() + 1e-3)
-        # Sizes and places have long tails and few modes: their own extremes, a little widened.
-        self.reach.copy_(1.2 * torch.quantile(place.norm(dim=-1), 0.999))
-        self.shrink.copy_(torch.quantile(size, 0.001) / 1.1)
-        self.grow.copy_(1.1 * torch.quantile(size, 0.999))
+        self.spread.copy_(values[-count:].clamp(min=_TREMOR**2).sqrt())
+        along = change @ self.directions
+        beside = change - along @ self.directions.T
+        # All of these have long tails: their own extremes, a little widened.
+        for limit, found in (
+            (self.deformed, (along / self.spread).norm(dim=-1)),
+            (self.rest, beside.norm(dim=-1)),
+            (self.reach, place.norm(dim=-1)),
+            (self.grow, size),
+        ):
+            limit.copy_(_WIDER * torch.quantile(found, _WITHIN) + _TREMOR)
+        self.shrink.copy_(torch.quantile(size, 1.0 - _WITHIN) / _WIDER)
 
     def forward(self, poses: Tensor, first: Tensor, before: Tensor) -> Tensor:
         """Draw poses back into the limits.
@@ -98,31 +107,42 @@ class PlausibleFace(nn.Module):
             first: ``[N, 136]`` the pose each head's frame was made from.
             before: ``[N, 136]`` where each head was before them.
         """
-        # The pose before and the reference in the same rows: many small operations cost more than large ones.
         ticks = poses if poses.dim() > first.dim() else poses.unsqueeze(0)
-        rows = torch.cat([ticks, before.unsqueeze(0), first.unsqueeze(0)])
-        place, size, shape = _parts(rows)
-        change = shape[:-1] - shape[-1]
-        along = change @ self.directions  # [T + 1, N, K]
-        beside = change - along @ self.directions.T
-        excess = torch.cat(
-            [
-                (along / (self.deviations * self.spread)).norm(dim=-1, keepdim=True),
-                beside.norm(dim=-1, keepdim=True) / (self.deviations * self.rest),
-                place[:-1].norm(dim=-1, keepdim=True) / self.reach,
-                size[:-1] / self.grow,
-                self.shrink / size[:-1],
-            ],
-            dim=-1,
-        )  # 1 is on the limit
-        ratio = excess[:-1] / excess[-1].clamp(min=1.0)
+        change, parts = self._change(torch.cat([ticks, first.unsqueeze(0)]))
+        excess = self._excess(change, parts)
+        # A GPU would have to be waited for to leave early.
+        if excess.device.type == "cpu" and bool((excess <= 1.0).all()):
+            return poses
+        already = self._excess(*self._change(torch.stack([before, first])))
+        ratio = excess / already.clamp(min=1.0)
         wrong = ratio.amax(-1, keepdim=True) > 1.0 + _ROUNDING
         self.corrected += wrong.sum()
         over, beyond, away, large, small = ratio.clamp(min=1.0).unsqueeze(-1).unbind(-2)
-        kept = shape[-1] + (along[:-1] / over) @ self.directions.T + beside[:-1] / beyond
-        kept = (kept * (size[:-2] / large * small)).unflatten(-1, (-1, 2))
-        drawn = (kept + (place[:-2] / away).unsqueeze(-2)).flatten(-2).reshape(poses.shape)
-        return torch.where(wrong.reshape(*poses.shape[:-1], 1), drawn, poses)
+        along = change @ self.directions @ self.directions.T
+        kept = parts.shape[-1] + along / over + (change - along) / beyond
+        kept = (kept * (parts.size[:-1] / large * small)).unflatten(-1, (-1, 2))
+        drawn = (kept + (parts.place[:-1] / away).unsqueeze(-2)).flatten(-2)
+        return torch.where(wrong, drawn, ticks).reshape(poses.shape)
+
+    def _change(self, rows: Tensor) -> tuple[Tensor, _Parts]:
+        """``[T, N, 136]`` deformations from the last of ``[T + 1, N, 136]`` poses, and all their parts."""
+        parts = _parts(rows)
+        return parts.shape[:-1] - parts.shape[-1], parts
+
+    def _excess(self, change: Tensor, parts: _Parts) -> Tensor:
+        """``[T, N, 5]`` how far each limit is used; 1 is on it."""
+        along = change @ self.directions
+        # The directions are orthonormal: what they leave over is what is missing from the norm.
+        beside = (change.square().sum(-1) - along.square().sum(-1)).clamp(min=0.0).sqrt()
+        size = parts.size[:-1, :, 0]
+        found = [
+            (along / self.spread).norm(dim=-1) / self.deformed,
+            beside / self.rest,
+            parts.place[:-1].norm(dim=-1) / self.reach,
+            size / self.grow,
+            self.shrink / size,
+        ]
+        return torch.stack(found, dim=-1)
 
 
 def _parts(poses: Tensor) -> _Parts:
