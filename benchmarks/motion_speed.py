@@ -29,6 +29,7 @@ from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.generators.framed_motion import FramedMotion
 from hmgen_ros.generators.head_forecaster import DEFAULT_MOTION_PREDICTOR, MOTION_PREDICTORS
 from hmgen_ros.generators.suhmo import Suhmo, SuhmoConfig
+from hmgen_ros.generators.weights import Weights
 from hmgen_ros.training.motion_systems import SYSTEMS
 from hmgen_ros.training.train_suhmo import SuhmoTrainConfig, corpus_of, make_step
 
@@ -84,8 +85,8 @@ def bytes_read(model: FramedMotion[Any], heads: int, history: int) -> int:
 
 
 def thesis(network: Any) -> Suhmo:
-    """Untrained: the time does not depend on what was learned; spectral norms multiplied in, as shipped."""
-    return Suhmo(SuhmoConfig(network=network, spectral=False)).eval()
+    """Untrained: the time does not depend on what was learned; as it would come from a model file."""
+    return Suhmo.from_weights(Weights("untrained", *Suhmo(SuhmoConfig(network=network)).to_weights()))
 
 
 def iteration_seconds(data: Path | None, system: Any) -> float:

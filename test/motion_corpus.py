@@ -6,6 +6,7 @@ import numpy as np
 from synthetic_heads import moving_heads
 
 from hmgen_ros.data.track_files import TrackFile, write_track_file
+from hmgen_ros.data.tracks import Corpus, Segment, Track
 
 #: Speakers by what hmgen_ros.data.tracks makes of them.
 SPEAKERS = {"grid_s1": "train", "grid_s26": "validation", "grid_v2s": "test"}
@@ -26,3 +27,10 @@ def write_tracks(folder: Path, tracks: int = 3, ticks: int = 90) -> None:
             write_track_file(folder / "grid_tracks" / f"{stem}.npz", track)
             lines.append(f"dev,grid,{stem},0,{ticks},{ticks / 25},0,{speaker},made,none")
     (folder / "tracks_manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def pieces(*lengths: int) -> Corpus:
+    """One piece of a track of each length, without files."""
+    track = Track("made/here", "somebody", "train", Path("none.npz"), None)
+    heads = moving_heads(len(lengths), max(lengths), seed=5).numpy()
+    return Corpus([Segment(track, 0, head[:n]) for head, n in zip(heads, lengths, strict=True)])

@@ -91,7 +91,7 @@ def test_training_changes_the_generator_and_the_judges(config: SuhmoTrainConfig)
 def test_a_stopped_run_goes_on_to_the_same_numbers(
     config: SuhmoTrainConfig, tmp_path: Path, system: Any
 ) -> None:
-    whole = replace(config, system=system, iterations=4, out=tmp_path / "whole")
+    whole = replace(config, system=system, iterations=4, averaging=0.9, out=tmp_path / "whole")
     train(whole, QUIET)
     stopped = replace(whole, out=tmp_path / "stopped", iterations=2)
     train(stopped, QUIET)
@@ -101,6 +101,48 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
+
+
+def test_rates_fall_at_once_or_along_a_cosine(config: SuhmoTrainConfig) -> None:
+    corpora = corpus_of(config, "train"), corpus_of(config, "validation")
+
+    def rates(**settings: Any) -> list[float]:
+        given = replace(config, system="mle", generator_rate=1e-3, **settings)
+        step = make_step(given, *corpora)
+        step.setup(given.launch())
+        found = []
+        for iteration in range(6):
+            step.step(iteration)
+            found.append(step.optimizers["generator"].param_groups[0]["lr"] * 1e3)
+        return found
+
+    assert rates() == pytest.approx([1.0] * 6)
+    assert rates(decay_from=2) == pytest.approx([1.0, 1.0, 0.1, 0.1, 0.1, 0.1])
+    assert rates(decay_from=1, decay_over=4) == pytest.approx(
+        [1.0, 0.853553, 0.5, 0.146447, 0.0, 0.0], abs=1e-5
+    )
+
+
+def test_averaged_weights_are_those_that_are_kept(config: SuhmoTrainConfig) -> None:
+    given = replace(config, system="mle", averaging=0.5)
+    step = make_step(given, corpus_of(config, "train"), corpus_of(config, "validation"))
+    step.setup(given.launch())
+    seen = []
+    for iteration in range(2):
+        step.step(iteration)
+        seen.append(step.model.head[0].bias.detach().clone())
+    kept = step.weights()[1]["head.0.bias"]
+    # The average begins with the first weights after a step.
+    torch.testing.assert_close(kept, 0.5 * seen[0] + 0.5 * seen[1])
+    assert not torch.equal(kept, seen[1])
+
+
+def test_ours_is_chosen_by_its_own_score(config: SuhmoTrainConfig, tmp_path: Path) -> None:
+    path = train(replace(config, system="noise_driven", out=tmp_path, by_duration=True), QUIET)
+    result = json.loads((path / "result.json").read_text(encoding="utf-8"))
+    with (path / "log.csv").open(newline="", encoding="utf-8") as file:
+        energies = [float(row["energy"]) for row in csv.DictReader(file) if row["energy"]]
+    assert result["best"]["energy"] == pytest.approx(min(energies), rel=1e-4)
 
 
 def test_other_settings_need_force(config: SuhmoTrainConfig, tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ networks, batches and iterations that fit the machine. Only the order of rows ca
 - Machine: {machine}; written {date}
 - Seeds: mean ± standard deviation; `real` is another half of the real windows, neighbours of those compared
   with in time, and so as near as one can come; `static` is a head that stands still.
-- Every run counts at its iteration of lowest `fd_window` on the validation tracks, which is none of the
-  distances here.
+- Every run counts at its iteration of lowest `fd_window` on the validation tracks, or, of noise_driven, of
+  lowest energy score there; neither is among the distances here.
 
 ## Table 4.1: models
 

@@ -18,17 +18,15 @@ What is not the paper's:
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from hmgen_ros.generators.causal_attention import CausalStack, Past, StackSizes, sinusoids
 from hmgen_ros.generators.framed_motion import POSE, FramedMotion, FramedState, chosen
-from hmgen_ros.generators.weights import Weights, WeightsError
 
-KIND = "actor"
 #: Ticks decoded at once; more are decoded in parts.
 _AT_ONCE = 256
 
@@ -119,13 +117,17 @@ class Actor(FramedMotion[ActorState]):
             first pose.
     """
 
+    KIND: ClassVar[str] = "actor"
+    CONFIG: ClassVar[type[Any]] = ActorConfig
+    config: ActorConfig
+
     mean: Tensor
     pose_unit: Tensor
     displacement_unit: Tensor
 
     def __init__(self, config: ActorConfig | None = None) -> None:
-        super().__init__()
-        self.config = config = config or ActorConfig()
+        super().__init__(config)
+        config = self.config
         width = config.width
         self.embed = nn.Linear(POSE, width)
         self.mean_token, self.variance_token = nn.Linear(POSE, width), nn.Linear(POSE, width)
@@ -235,25 +237,6 @@ class Actor(FramedMotion[ActorState]):
         self.mean.copy_(poses.flatten(0, 1).mean(0))
         self.pose_unit.copy_((poses - self.mean).square().mean().sqrt())
         self.displacement_unit.copy_((poses[:, 1:] - poses[:, :1]).square().mean().sqrt())
-
-    def to_weights(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Configuration and tensors of a model file."""
-        return {"kind": KIND, **asdict(self.config)}, dict(self.state_dict())
-
-    @classmethod
-    def from_weights(cls, read: Weights) -> Actor:
-        """The generator of a model file.
-
-        Raises:
-            WeightsError: the file is of another kind or does not fit.
-        """
-        settings = {name: value for name, value in read.config_of(KIND).items() if name != "kind"}
-        try:
-            model = cls(ActorConfig(**settings))
-            model.load_state_dict(read.tensors)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise WeightsError(f"{read.source} does not fit this program: {error}; train it again") from error
-        return model.eval()
 
     # -- parts ----------------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ lets heads go on by themselves, one tick a call, for as long as one likes.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch import Tensor
 from hmgen_ros.generators.head_frame import HeadFrame, from_frame, head_frame, to_frame, usable
 from hmgen_ros.generators.interface import MotionPredictor
 from hmgen_ros.generators.plausible_face import PlausibleFace
+from hmgen_ros.generators.weights import Weights, WeightsError
 from hmgen_ros.types import NUM_LANDMARKS
 
 POSE = NUM_LANDMARKS * 2
@@ -50,16 +51,24 @@ class FramedState(Generic[Core]):
 class FramedMotion(MotionPredictor[FramedState[Core]]):
     """Base of the generators of head motion.
 
-    A subclass defines :meth:`core_state`, :meth:`core_observe`, :meth:`core_next` and
-    :meth:`core_sequence`; one that decodes many ticks at once also :meth:`poses_ahead`.
+    A subclass says what its model files are, and defines :meth:`core_state`, :meth:`core_observe`,
+    :meth:`core_next` and :meth:`core_sequence`; one that decodes many ticks at once also :meth:`poses_ahead`.
 
     Attributes:
+        KIND: of its model files.
+        CONFIG: dataclass of its sizes and choices; those of this one are ``config``.
         plausible: limits that generated poses are kept in, and the count of those that had to be; they
             belong to the weights, as they are learned from the same faces.
     """
 
-    def __init__(self) -> None:
+    KIND: ClassVar[str]
+    CONFIG: ClassVar[type[Any]]
+    config: Any
+
+    def __init__(self, config: Any = None) -> None:
+        """Untrained; ``config`` is of :attr:`CONFIG`, whose defaults stand in for None."""
         super().__init__()
+        self.config = config or self.CONFIG()
         self.plausible = PlausibleFace()
 
     # -- what a generator defines, all in head frames -----------------------------------------------------
@@ -105,13 +114,35 @@ class FramedMotion(MotionPredictor[FramedState[Core]]):
             reference: ``[R, 136]`` the poses that the frames were made from.
         """
 
-    @abstractmethod
-    def to_weights(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Configuration and tensors of a model file."""
-
     def core_start(self, core: Core, pose: Tensor, generator: torch.Generator) -> Core:
         """Prepare for going on alone from a pose; drawn at random where a generator has such a choice."""
         return core
+
+    # -- model files ----------------------------------------------------------------------------------------
+
+    def to_weights(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Configuration and tensors of a model file."""
+        return {"kind": self.KIND, **asdict(self.config)}, dict(self.state_dict())
+
+    @classmethod
+    def from_weights(cls, read: Weights) -> Self:
+        """The generator of a model file, in evaluation mode.
+
+        Raises:
+            WeightsError: the file is of another kind or does not fit.
+        """
+        # JSON knows no tuples.
+        settings = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in read.config_of(cls.KIND).items()
+            if name != "kind"
+        }
+        try:
+            model = cls(cls.CONFIG(**settings))
+            model.load_state_dict(read.tensors)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise WeightsError(f"{read.source} does not fit this program: {error}; train it again") from error
+        return model.eval()
 
     # -- the faces ------------------------------------------------------------------------------------------
 

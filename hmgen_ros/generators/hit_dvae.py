@@ -26,8 +26,8 @@ with ``z_t`` and ``w``, attends to what the first remembers and gives the pose. 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +35,8 @@ from torch import Tensor, nn
 from hmgen_ros.generators.causal_attention import CausalStack, Past
 from hmgen_ros.generators.framed_motion import POSE, FramedMotion, FramedState, chosen
 from hmgen_ros.generators.hit_dvae_networks import ContentEncoder, HitDvaeConfig, Normal, NormalHead
-from hmgen_ros.generators.weights import Weights, WeightsError
 
 __all__ = ["HitDvae", "HitDvaeConfig", "HitState"]
-
-KIND = "hit_dvae"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +69,17 @@ class HitDvae(FramedMotion[HitState]):
         pose_unit, velocity_unit: root mean square of poses about it, and of velocities.
     """
 
+    KIND: ClassVar[str] = "hit_dvae"
+    CONFIG: ClassVar[type[Any]] = HitDvaeConfig
+    config: HitDvaeConfig
+
     mean: Tensor
     pose_unit: Tensor
     velocity_unit: Tensor
 
     def __init__(self, config: HitDvaeConfig | None = None) -> None:
-        super().__init__()
-        self.config = config = config or HitDvaeConfig()
+        super().__init__(config)
+        config = self.config
         width, sizes = config.width, config.stack()
         shown = 2 * POSE if config.offsets == "last" else POSE
         self.embed, self.embed_sight, self.embed_whole = (nn.Linear(shown, width) for _ in range(3))
@@ -230,25 +231,6 @@ class HitDvae(FramedMotion[HitState]):
         self.mean.copy_(poses.flatten(0, 1).mean(0))
         self.pose_unit.copy_((poses - self.mean).square().mean().sqrt())
         self.velocity_unit.copy_(poses.diff(dim=1).square().mean().sqrt())
-
-    def to_weights(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Configuration and tensors of a model file."""
-        return {"kind": KIND, **asdict(self.config)}, dict(self.state_dict())
-
-    @classmethod
-    def from_weights(cls, read: Weights) -> HitDvae:
-        """The generator of a model file.
-
-        Raises:
-            WeightsError: the file is of another kind or does not fit.
-        """
-        settings = {name: value for name, value in read.config_of(KIND).items() if name != "kind"}
-        try:
-            model = cls(HitDvaeConfig(**settings))
-            model.load_state_dict(read.tensors)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise WeightsError(f"{read.source} does not fit this program: {error}; train it again") from error
-        return model.eval()
 
     # -- parts ----------------------------------------------------------------------------------------------
 

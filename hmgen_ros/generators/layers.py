@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def linear(inputs: int, outputs: int, bias: bool = True, spectral: bool = True) -> nn.Linear:
@@ -37,6 +39,18 @@ def folded(module: nn.Module) -> dict[str, Tensor]:
         if parametrize.is_parametrized(part, "weight"):
             state[f"{name}.weight" if name else "weight"] = part.weight
     return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+def for_few_rows(module: Network) -> Network:
+    """Lay matrices out so that two to four rows are multiplied faster on a CPU; returns the module.
+
+    One row is multiplied at the rate at which memory is read, but two of them, by the usual layout (one
+    output after the other), at a third to a half of it. The numbers stay as they are.
+    """
+    for parameter in module.parameters():
+        if parameter.dim() == 2:
+            parameter.data = parameter.data.T.contiguous().T
+    return module
 
 
 def pool_people(hidden: Tensor, present: Tensor | None = None) -> Tensor:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hmgen_ros.generators import actor, hit_dvae, noise_driven, suhmo, weights
+from hmgen_ros.generators import weights
+from hmgen_ros.generators.actor import Actor
 from hmgen_ros.generators.framed_motion import FramedMotion
+from hmgen_ros.generators.hit_dvae import HitDvae
+from hmgen_ros.generators.noise_driven import NoiseDriven
+from hmgen_ros.generators.suhmo import Suhmo
 
-_KINDS: dict[str, Any] = {
-    actor.KIND: actor.Actor,
-    hit_dvae.KIND: hit_dvae.HitDvae,
-    noise_driven.KIND: noise_driven.NoiseDriven,
-    suhmo.KIND: suhmo.Suhmo,
+_KINDS: dict[str, type[FramedMotion[Any]]] = {
+    model.KIND: model for model in (Actor, HitDvae, NoiseDriven, Suhmo)
 }
 
 
@@ -37,5 +38,4 @@ def from_weights(found: weights.Weights, device: str = "cpu") -> FramedMotion[An
     if kind not in _KINDS:
         known = ", ".join(_KINDS)
         raise weights.WeightsError(f"{found.source} holds a model of kind {kind!r}, none of: {known}")
-    model: FramedMotion[Any] = _KINDS[kind].from_weights(found)
-    return model.to(device).eval()
+    return _KINDS[kind].from_weights(found).to(device)

@@ -12,22 +12,21 @@ to nothing about the weak forces that bring a head back within seconds, and so h
 Some of the training looks at where heads are after many seconds of free motion: as anywhere on their tracks.
 
 Velocities are described along the directions in which the unpredictable parts are uncorrelated, so that a
-size of the noise for each is enough. Poses are described by their main directions, beside the pose that the
-head's frame was made from: how far the head is from where it once was draws it back, however long it runs.
+size of the noise for each is enough. The linear prediction knows how far the head is from the pose that its
+frame was made from, in each of these directions: this draws it back, however long it runs. The LSTM sees that
+in the main directions of poses.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from hmgen_ros.generators.framed_motion import POSE, FramedMotion, chosen
-from hmgen_ros.generators.weights import Weights, WeightsError
 
-KIND = "noise_driven"
 #: Where ``asinh`` begins to bend what the LSTM reads, in standard deviations.
 _BEND = 0.2
 #: Directions in which hardly anything moves are measured in this part of the largest unit, or rounding would
@@ -45,6 +44,9 @@ class NoiseDrivenConfig:
         hidden: size of the LSTM's state.
         intent: numbers drawn once for each stretch of free motion.
         directions: main directions that poses are described by.
+        temperature: what the noise of velocities is multiplied by in use, but not while training. There are
+            few people to learn from, so that a training set's own liveliness is learned, and others are
+            calmer or livelier; of a value below 1, futures are calmer and more alike.
 
     Raises:
         ValueError: a size is out of its range.
@@ -52,13 +54,16 @@ class NoiseDrivenConfig:
 
     hidden: int = 128
     intent: int = 16
-    directions: int = 24
+    directions: int = 48
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if min(self.hidden, self.intent) < 1:
             raise ValueError(f"hidden and intent must be at least 1, got {self.hidden}, {self.intent}")
         if not 1 <= self.directions <= POSE:
             raise ValueError(f"directions must lie between 1 and {POSE}, got {self.directions}")
+        if not 0.0 < self.temperature <= 2.0:
+            raise ValueError(f"temperature must lie in (0, 2], got {self.temperature}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,9 @@ class NoiseDrivenState:
 
     Attributes:
         pose: ``[N, 136]`` the last one.
-        home: ``[N, K]`` the pose that the frame was made from, along the main directions.
+        home: ``[N, 136]`` the pose that the frame was made from.
+        place: ``[N, K]`` the same from the mean, along the main directions of poses.
+        away: ``[N, 136 + K]`` from home to the last pose, along both kinds of directions.
         velocity: ``[N, 136]`` the last velocity; zero where not known.
         before: ``[N, 136]`` the one before; the last velocity again where not known.
         expected: ``[N, 136]`` mean of the next velocity.
@@ -79,6 +86,8 @@ class NoiseDrivenState:
 
     pose: Tensor
     home: Tensor
+    place: Tensor
+    away: Tensor
     velocity: Tensor
     before: Tensor
     expected: Tensor
@@ -95,49 +104,53 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
     Attributes:
         config: sizes.
         mean: ``[136]`` mean pose of the training set, in head frames.
-        pose_axes: ``[136, K]`` main directions of poses over their standard deviations.
-        axes: ``[136, 136]`` orthonormal directions of velocities.
-        unit: ``[136]`` standard deviation of velocities along each.
+        into: ``[136, 136 + K]`` to directions: of velocities, orthogonal, each over its standard deviation;
+            then the main ones of poses over theirs.
+        back: ``[136, 136]`` from velocities along their directions to those of the landmarks.
+        nearer: ``[136]`` one over how far heads go along the directions of velocities.
     """
 
+    KIND: ClassVar[str] = "noise_driven"
+    CONFIG: ClassVar[type[Any]] = NoiseDrivenConfig
+    config: NoiseDrivenConfig
+
     mean: Tensor
-    pose_axes: Tensor
-    axes: Tensor
-    unit: Tensor
+    into: Tensor
+    back: Tensor
+    nearer: Tensor
 
     def __init__(self, config: NoiseDrivenConfig | None = None) -> None:
-        super().__init__()
-        self.config = config = config or NoiseDrivenConfig()
+        super().__init__(config)
+        config = self.config
         self.cell = nn.LSTMCell(2 * config.directions + 2 * POSE + config.intent + 1, config.hidden)
-        self.linear = nn.Linear(2 * POSE + config.directions, POSE)
-        # What the first velocity is drawn from, and what is added to the later ones.
-        self.opening = nn.Linear(config.hidden, 2 * POSE)
+        self.linear = nn.Linear(3 * POSE, POSE)
         self.drawn = nn.Linear(config.hidden, 2 * POSE)
+        # The first velocity is drawn from elsewhere than the later ones.
+        self.opening = nn.Parameter(torch.zeros(2 * POSE))
         with torch.no_grad():
-            for layer in (self.opening, self.drawn):
-                layer.weight.mul_(0.3)
-                layer.bias.zero_()
+            self.drawn.weight.mul_(0.3)
+            self.drawn.bias.zero_()
             self.linear.weight.zero_()
             self.linear.bias.zero_()
         self.register_buffer("mean", torch.zeros(POSE))
-        self.register_buffer("pose_axes", torch.eye(POSE)[:, : config.directions].clone())
-        self.register_buffer("axes", torch.eye(POSE))
-        self.register_buffer("unit", torch.ones(POSE))
+        self.register_buffer("into", torch.eye(POSE).repeat(1, 2)[:, : POSE + config.directions].clone())
+        self.register_buffer("back", torch.eye(POSE))
+        self.register_buffer("nearer", torch.ones(POSE))
 
     # -- one tick -------------------------------------------------------------------------------------------
 
     def core_state(self, slots: int) -> NoiseDrivenState:
         """Nothing seen."""
-        poses, hidden = self.mean.new_zeros((slots, POSE)), self.mean.new_zeros((slots, self.config.hidden))
-        home = self.mean.new_zeros((slots, self.config.directions))
-        intent = self.mean.new_zeros((slots, self.config.intent))
-        ones = torch.ones_like(poses)
-        return NoiseDrivenState(poses, home, poses, poses, poses, ones, poses[:, 0], intent, hidden, hidden)
+        sizes = POSE, self.config.directions, self.into.shape[1], self.config.intent, self.config.hidden
+        poses, place, away, intent, hidden = (self.mean.new_zeros((slots, size)) for size in sizes)
+        ones, seen = torch.ones_like(poses), poses[:, 0]
+        return NoiseDrivenState(
+            poses, poses, place, away, poses, poses, poses, ones, seen, intent, hidden, hidden
+        )
 
     def core_observe(self, core: NoiseDrivenState, pose: Tensor, first: Tensor) -> NoiseDrivenState:
         """Take in one pose."""
-        fresh = replace(self.core_state(len(pose)), pose=pose, home=self._place(pose))
-        return self._take_in(chosen(first, fresh, core), pose)
+        return self._take_in(chosen(first, self._begun(pose, pose), core), pose)
 
     def core_go_on(self, core: NoiseDrivenState, pose: Tensor) -> NoiseDrivenState:
         """Take in one pose of its own."""
@@ -225,61 +238,45 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
         self.mean.copy_(flat.mean(0))
         values, vectors = torch.linalg.eigh(torch.cov((flat - self.mean).double().T))
         spread = values[-count:].clamp(min=float(values[-1]) * _FLAT**2).sqrt()
-        self.pose_axes.copy_(vectors[:, -count:] / spread)
         velocity = poses.diff(dim=1)
-        plain = torch.linalg.eigh(torch.cov(velocity.diff(dim=1).flatten(0, 1).double().T))[1]
-        self.axes.copy_(plain)
-        unit = (velocity.flatten(0, 1) @ self.axes).square().mean(0).sqrt()
-        self.unit.copy_(unit.clamp(min=_FLAT * float(unit.max())))
-        along = velocity @ self.axes / self.unit
-        away = self._place(poses) - self._place(reference).unsqueeze(1)
-        known = torch.cat([along[:, 1:-1], along[:, :-2], away[:, 2:-1]], dim=-1)
+        axes = torch.linalg.eigh(torch.cov(velocity.diff(dim=1).flatten(0, 1).double().T))[1].float()
+        unit = (velocity.flatten(0, 1) @ axes).square().mean(0).sqrt()
+        unit = unit.clamp(min=_FLAT * float(unit.max()))
+        self.into.copy_(torch.cat([axes / unit, (vectors[:, -count:] / spread).float()], dim=1))
+        self.back.copy_((axes * unit).T)
+        along = velocity @ axes / unit
+        away = ((poses - reference.unsqueeze(1)) @ axes / unit)[:, 2:-1]
+        self.nearer.copy_(away.flatten(0, 1).square().mean(0).clamp(min=1.0).rsqrt())
+        known = torch.cat([along[:, 1:-1], along[:, :-2], away * self.nearer], dim=-1)
         # Quiet heads count as much as lively ones.
         weight = along.square().mean(dim=(1, 2), keepdim=True).clamp(min=1e-6).rsqrt()
         rows, now = ((part * weight).flatten(0, 1).double() for part in (known, along[:, 2:]))
         # A trace of ridge: some directions hardly ever move.
-        ridge = 1e-4 * len(rows) * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
+        ridge = 1e-2 * len(rows) * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
         solved = torch.linalg.solve(rows.T @ rows + ridge, rows.T @ now)
         self.linear.weight.copy_(solved.T)
         rest = (now - rows @ solved).square().mean(0).sqrt()
-        self.drawn.bias[POSE:] = _inverse_softplus(rest.clamp(min=1e-3)).float()
-        self.opening.bias[POSE:] = _inverse_softplus(torch.ones_like(rest)).float()
-
-    def to_weights(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Configuration and tensors of a model file."""
-        return {"kind": KIND, **asdict(self.config)}, dict(self.state_dict())
-
-    @classmethod
-    def from_weights(cls, read: Weights) -> NoiseDriven:
-        """The generator of a model file.
-
-        Raises:
-            WeightsError: the file is of another kind or does not fit.
-        """
-        settings = {name: value for name, value in read.config_of(KIND).items() if name != "kind"}
-        try:
-            model = cls(NoiseDrivenConfig(**settings))
-            model.load_state_dict(read.tensors)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise WeightsError(f"{read.source} does not fit this program: {error}; train it again") from error
-        return model.eval()
+        later = _inverse_softplus(rest.clamp(min=1e-3)).float()
+        self.drawn.bias[POSE:] = later
+        self.opening[POSE:] = _inverse_softplus(torch.ones_like(later)) - later
 
     # -- parts ----------------------------------------------------------------------------------------------
 
     def _begun(self, pose: Tensor, reference: Tensor) -> NoiseDrivenState:
         """Heads that begin with ``[N, 136]`` poses, before these are taken in."""
-        return replace(self.core_state(len(pose)), pose=pose, home=self._place(reference))
-
-    def _place(self, pose: Tensor) -> Tensor:
-        return (pose - self.mean) @ self.pose_axes
+        place = (reference - self.mean) @ self.into[:, POSE:]
+        return replace(self.core_state(len(pose)), pose=pose, home=reference, place=place)
 
     def _take_in(self, core: NoiseDrivenState, pose: Tensor) -> NoiseDrivenState:
         """The state after ``[N, 136]`` poses; a first pose is the one that the state already has."""
-        velocity = (pose - core.pose) @ self.axes / self.unit
+        # Differences first: in the units of the weakest directions, the rounding of whole poses is not small.
+        moved, away = (torch.cat([pose - core.pose, pose - core.home]) @ self.into).chunk(2)
+        velocity = moved[:, :POSE]
         before = torch.where((core.seen > 1.5).unsqueeze(-1), core.velocity, velocity)
         surprise = ((velocity - core.expected) / core.deviation).clamp(-_SURPRISE, _SURPRISE)
         seen = (core.seen + 1.0).clamp(max=2.0)
-        return self._read(replace(core, pose=pose, velocity=velocity, before=before, seen=seen), surprise)
+        core = replace(core, pose=pose, away=away, velocity=velocity, before=before, seen=seen)
+        return self._read(core, surprise)
 
     def _intending(self, core: NoiseDrivenState, intent: Tensor) -> NoiseDrivenState:
         """The last pose is read once more, now with the intent: the LSTM has to know before it moves."""
@@ -287,22 +284,24 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
 
     def _read(self, core: NoiseDrivenState, surprise: Tensor) -> NoiseDrivenState:
         """The LSTM's tick, and what it expects of the next one."""
-        begins = (core.seen < 1.5).unsqueeze(-1)
-        place = self._place(core.pose)
-        away = place - core.home
+        begins = (core.seen < 1.5).to(core.pose.dtype).unsqueeze(-1)
+        far, nearby = core.away.split([POSE, self.config.directions], dim=-1)
         # Bent, so that small movements of quiet heads are heard beside the large ones of lively heads.
-        bent = torch.asinh(torch.cat([away, core.velocity], dim=-1) / _BEND)
-        inputs = torch.cat([place, bent, surprise, core.intent, begins.to(place.dtype)], dim=-1)
+        bent = torch.asinh(torch.cat([nearby, core.velocity], dim=-1) / _BEND)
+        inputs = torch.cat([core.place + nearby, bent, surprise, core.intent, begins], dim=-1)
         hidden, cell = self.cell(inputs, (core.hidden, core.cell))
-        given = torch.where(begins, self.opening(hidden), self.drawn(hidden))
-        linear = self.linear(torch.cat([core.velocity, core.before, away], dim=-1))
+        given = torch.addcmul(self.drawn(hidden), begins, self.opening)
+        linear = self.linear(torch.cat([core.velocity, core.before, far * self.nearer], dim=-1))
         deviation = nn.functional.softplus(given[:, POSE:]) + _SMALLEST
         return replace(core, hidden=hidden, cell=cell, expected=given[:, :POSE] + linear, deviation=deviation)
 
     def _following(self, core: NoiseDrivenState, noise: Tensor | None) -> Tensor:
         """The next poses; noise is standard normal, None asks for the expected ones."""
-        velocity = core.expected if noise is None else core.expected + core.deviation * noise
-        following: Tensor = core.pose + (velocity * self.unit) @ self.axes.T
+        velocity = core.expected
+        if noise is not None:
+            size = 1.0 if self.training else self.config.temperature
+            velocity = torch.addcmul(velocity, core.deviation, noise, value=size)
+        following: Tensor = torch.addmm(core.pose, velocity, self.back)
         return following
 
 

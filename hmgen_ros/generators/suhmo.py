@@ -11,7 +11,7 @@ Poses are in head frames (:mod:`hmgen_ros.generators.framed_motion`).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -19,12 +19,10 @@ from torch.nn.utils import parametrize
 
 from hmgen_ros.generators.framed_motion import POSE, FramedMotion, chosen
 from hmgen_ros.generators.head_frame import mirrored
-from hmgen_ros.generators.layers import folded
+from hmgen_ros.generators.layers import folded, for_few_rows
 from hmgen_ros.generators.suhmo_networks import PairAttention, PairLstm, output_layers
-from hmgen_ros.generators.weights import Weights, WeightsError
+from hmgen_ros.generators.weights import Weights
 from hmgen_ros.types import NUM_LANDMARKS
-
-KIND = "suhmo"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,13 +105,17 @@ class Suhmo(FramedMotion[PairState]):
             and give numbers of about 1.
     """
 
+    KIND: ClassVar[str] = "suhmo"
+    CONFIG: ClassVar[type[Any]] = SuhmoConfig
+    config: SuhmoConfig
+
     mean: Tensor
     pose_unit: Tensor
     velocity_unit: Tensor
 
     def __init__(self, config: SuhmoConfig | None = None) -> None:
-        super().__init__()
-        self.config = config = config or SuhmoConfig()
+        super().__init__(config)
+        config = self.config
         self.network: PairLstm | PairAttention
         if config.network == "rnn":
             self.network = PairLstm(POSE, config.hidden, config.paired)
@@ -243,22 +245,12 @@ class Suhmo(FramedMotion[PairState]):
 
     def to_weights(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Configuration and tensors of a model file, spectral norms multiplied in."""
-        return {"kind": KIND, **asdict(replace(self.config, spectral=False))}, folded(self)
+        return {"kind": self.KIND, **asdict(replace(self.config, spectral=False))}, folded(self)
 
     @classmethod
-    def from_weights(cls, read: Weights) -> Suhmo:
-        """The generator of a model file.
-
-        Raises:
-            WeightsError: the file is of another kind or does not fit.
-        """
-        settings = {name: value for name, value in read.config_of(KIND).items() if name != "kind"}
-        try:
-            model = cls(SuhmoConfig(**{**settings, "layers": tuple(settings.get("layers", ()))}))
-            model.load_state_dict(read.tensors)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise WeightsError(f"{read.source} does not fit this program: {error}; train it again") from error
-        return model.eval()
+    def from_weights(cls, read: Weights) -> Self:
+        """As :meth:`FramedMotion.from_weights`; pairs of heads are two rows."""
+        return for_few_rows(super().from_weights(read))
 
     # -- parts ----------------------------------------------------------------------------------------------
 

@@ -141,9 +141,9 @@ class PairAttention(PairNetwork[Attended]):
         query, key, value = self.query_key_value(token).chunk(3, dim=-1)
         window = memory.keys.shape[2]
         place = torch.arange(window, device=token.device)
-        written = ((memory.count % window).unsqueeze(-1) == place).unsqueeze(-1)  # [N, P, W, 1]
-        keys = torch.where(written, key.unsqueeze(2), memory.keys)
-        values = torch.where(written, value.unsqueeze(2), memory.values)
+        written = (memory.count % window)[..., None, None].expand(-1, -1, 1, self.width)
+        keys = memory.keys.scatter(2, written, key.unsqueeze(2))
+        values = memory.values.scatter(2, written, value.unsqueeze(2))
         count = memory.count + 1
         seen = (place < count.unsqueeze(-1)).unsqueeze(-2)  # [N, P, 1, W]
         # Batch-cross: each head asks the other one's past; one head alone asks its own. It is the queries

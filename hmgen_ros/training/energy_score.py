@@ -8,7 +8,8 @@ no adversary. It is taken of pieces of motion at many time scales:
   at each scale;
 * the displacement from the last observed pose;
 * how lively the motion is: logarithms of the mean squared displacement over 1, 2, 4, … ticks, of the
-  acceleration and of the jerk, along each direction, within a piece of any length.
+  acceleration and of the jerk, along each direction, within pieces from two ticks on: short ones show that
+  heads rest and lips pause, long ones that some speakers hardly ever do.
 
 Displacements are measured along their main directions, the weaker ones raised, and along those of brows,
 eyes and mouth about their own middles, which would drown in the motion of the head; once as they are and once
@@ -18,6 +19,8 @@ leaves the score proper.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -91,22 +94,22 @@ class EnergyScore(nn.Module):
             The scores by kind, each a mean over the batch.
         """
         both = torch.cat([futures, true.unsqueeze(0)])  # [S + 1, B, T + 1, 136]
-        length = int(torch.randint(self.ticks // 4, self.ticks + 1, ()))
-        first = int(torch.randint(0, self.ticks - length + 1, ()))
+        pieces = _Pieces.draw(self.ticks)
         moves, lively = [], []
         for lag, directions in zip(self.lags, self.directions, strict=False):
             moved = (both[:, :, lag:] - both[:, :, :-lag]) @ directions  # [S + 1, B, T + 1 - lag, K]
             count = min(_IN_A_ROW, self.ticks // lag)
             start = int(torch.randint(0, self.ticks - count * lag + 1, ()))
             moves.append(_energy_of_moves(moved[:, :, start : start + count * lag : lag]))
-            if lag < length:
-                lively.append(_liveliness(moved[:, :, first : first + length - lag + 1]))
+            if lag <= pieces.length:
+                lively.append(pieces.liveliness(moved, lag))
         ticks = torch.randint(1, self.ticks + 1, (_PLACES,)).tolist()
         far = [both[:, :, [t]] - both[:, :, [0]] for t in ticks]
         away = [_energy_of_moves(move @ self.directions[-1]) for move in far]
         # Acceleration and jerk, along the directions of velocities.
-        bends = (both[:, :, first : first + length + 1].diff(n=n, dim=2) for n in (2, 3))
-        lively += [_liveliness(bend @ self.directions[0]) for bend in bends]
+        for order in (2, 3):
+            if order <= pieces.length:
+                lively.append(pieces.liveliness(both.diff(n=order, dim=2) @ self.directions[0], order))
         return {
             "moves": torch.stack(moves).mean(),
             "away": torch.stack(away).mean(),
@@ -134,9 +137,39 @@ def _about_own_middle(part: range) -> Tensor:
     return torch.kron(landmarks, torch.eye(2))
 
 
-def _liveliness(moves: Tensor) -> Tensor:
-    """``[S + 1, B, K]`` logarithms of the mean squares of ``[S + 1, B, N, K]`` moves."""
-    return (moves.square().mean(dim=2) + _STILL**2).log()
+class _Pieces(NamedTuple):
+    """Pieces of futures, one after the other.
+
+    Attributes:
+        first: tick of the first one.
+        pieces: how many.
+        length: ticks of each.
+    """
+
+    first: int
+    pieces: int
+    length: int
+
+    @classmethod
+    def draw(cls, ticks: int) -> _Pieces:
+        """Of any length from two ticks to all; short ones as often as long ones."""
+        length = min(ticks, int(2.0 * (ticks / 2.0) ** float(torch.rand(()))))
+        count = ticks // length
+        return cls(int(torch.randint(0, ticks - count * length + 1, ())), count, length)
+
+    def liveliness(self, moves: Tensor, span: int) -> Tensor:
+        """``[S + 1, B pieces, K]`` logarithms of mean squares within each piece.
+
+        Args:
+            moves: ``[S + 1, B, T, K]``.
+            span: ticks that each move spans, at most ``length``.
+        """
+        ends = self.first + self.pieces * self.length
+        # Moves that begin in a piece, less those that leave it.
+        squares = moves[:, :, self.first : ends - span + 1].square()
+        inside = squares.unfold(2, self.length - span + 1, self.length)  # [S + 1, B, pieces, K, moves]
+        found: Tensor = (inside.mean(dim=-1) + _STILL**2).log().flatten(1, 2)
+        return found
 
 
 def _energy_of_moves(moves: Tensor) -> Tensor:

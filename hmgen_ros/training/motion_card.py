@@ -11,6 +11,7 @@ from typing import Any
 
 from hmgen_ros.data.tracks import Corpus
 from hmgen_ros.generators import weights
+from hmgen_ros.training.motion_systems import MotionSystem
 from hmgen_ros.training.run_log import RunFolder
 from hmgen_ros.types import TICK_HZ
 
@@ -32,7 +33,7 @@ _TEXT = """# {title}
 - Trained on: {trained_on}. Speakers of the validation and test parts are others, but for recordings of two
   speakers (see `hmgen_ros/data/tracks.py`).
 - Command: `{command}` ({created}), {iterations} iterations in {minutes:.1f} minutes; the best of them by
-  validation fd_window is iteration {best_iteration}.
+  validation {metric} is iteration {best_iteration}.
 - Licence: {licence}. {licence_note}
 - File: `{file}`, {bytes} bytes, SHA-256 `{sha256}`
 
@@ -40,7 +41,8 @@ _TEXT = """# {title}
 
 One generated future of {steps} ticks from each of some held-out poses. `fd_window` is the Fréchet distance
 of plain features of displacements and velocities (lower is closer; `data` is that of training windows), speed
-and jerk are in units of the data's. `hmgen evaluate motion` gives the scores that models are compared by.
+and jerk are in units of the data's; `energy`, where it stands, is the score that the model was trained by.
+`hmgen evaluate motion` gives the scores that models are compared by.
 
 | metric | model | data |
 | --- | --- | --- |
@@ -48,7 +50,9 @@ and jerk are in units of the data's. `hmgen evaluate motion` gives the scores th
 """
 
 
-def ship(folder: RunFolder, name: str, models: Path, command: str, text: str, corpus: Corpus) -> Path:
+def ship(
+    folder: RunFolder, name: str, models: Path, command: str, system: MotionSystem, corpus: Corpus
+) -> Path:
     """Write model, manifest entry and card.
 
     Args:
@@ -56,7 +60,7 @@ def ship(folder: RunFolder, name: str, models: Path, command: str, text: str, co
         name: of the model in the manifest.
         models: folder of manifest, models and cards.
         command: that trains this model.
-        text: one line about the system.
+        system: what was trained.
         corpus: the training part.
 
     Returns:
@@ -88,7 +92,8 @@ def ship(folder: RunFolder, name: str, models: Path, command: str, text: str, co
     weights.register(models / "manifest.yaml", name, entry)
     card = _TEXT.format(
         title=name,
-        text=text,
+        text=system.text,
+        metric=system.metric,
         steps=settings["steps"],
         iterations=result["iterations"],
         minutes=result["seconds"] / 60.0,

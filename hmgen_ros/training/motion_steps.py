@@ -6,21 +6,23 @@ the same generated tracks that the discriminators have just been shown.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from lightning_fabric.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hmgen_ros.generators.framed_motion import FramedMotion
 from hmgen_ros.generators.noise_driven import NoiseDriven
 from hmgen_ros.generators.suhmo import Suhmo
 from hmgen_ros.training.energy_score import EnergyScore
-from hmgen_ros.training.loop_config import batch_indices
+from hmgen_ros.training.loop_config import batch_indices, seed_iteration
 from hmgen_ros.training.motion_windows import MotionWindows
 from hmgen_ros.training.suhmo_discriminators import MotionJudge, hinge
 
@@ -28,6 +30,8 @@ from hmgen_ros.training.suhmo_discriminators import MotionJudge, hinge
 _DECAY = 0.1
 #: Futures of each head that the energy score compares.
 _FUTURES = 2
+#: Random choices of pieces that held-out futures are scored by.
+_HELD_OUT_DRAWS = 8
 #: Every so many iterations it is looked where heads are after so many ticks of free motion, of which the
 #: last ones are learned from.
 _LATE_EVERY, _WANDERED, _LATE_STEPS = 4, (40, 300), 16
@@ -47,6 +51,10 @@ class MotionSettings:
         lambda_reco: weight of the squared error (4.11), which is measured in units of the velocities.
         clip_norm: gradients of the generator are scaled down to this norm; 0 does not.
         decay_from: iteration from which the rates are a tenth; None keeps them.
+        decay_over: from there on the rates fall to nothing within so many iterations, along half a cosine,
+            instead of at once to a tenth; None does the latter.
+        averaging: the generator that is measured and kept is the exponential average of the weights, which
+            keeps this part at each iteration; 0 takes the present ones.
     """
 
     seed: int = 0
@@ -59,6 +67,8 @@ class MotionSettings:
     lambda_reco: float = 1e-2
     clip_norm: float = 1.0
     decay_from: int | None = None
+    decay_over: int | None = None
+    averaging: float = 0.0
 
 
 class OwnLoss(Protocol):
@@ -94,11 +104,15 @@ class MotionStep(ABC):
         self._windows, self._validation = windows, validation
         self._adam: Optimizer = Adam(model.parameters(), settings.generator_rate, settings.betas)
         self._global_batch = settings.batch
+        self._average: AveragedModel | None = None
+        if settings.averaging:
+            # Made from the generator as it is, units measured.
+            self._average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
 
     @property
     def modules(self) -> dict[str, nn.Module]:
         """What the run changes."""
-        return {"generator": self.model}
+        return {"generator": self.model} | ({} if self._average is None else {"average": self._average})
 
     @property
     def optimizers(self) -> dict[str, Optimizer]:
@@ -119,6 +133,8 @@ class MotionStep(ABC):
             if hasattr(self.model, method):
                 self._wrapped.mark_forward_method(method)
         self._windows.to(fabric.device)
+        if self._average is not None:
+            self._average.to(fabric.device)
 
     def step(self, iteration: int) -> dict[str, float]:
         """One iteration on its windows."""
@@ -133,8 +149,8 @@ class MotionStep(ABC):
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     def validate(self) -> dict[str, float]:
-        """Metrics of the present generator."""
-        return self._validation(self.model)
+        """Metrics of the generator that is kept."""
+        return self._validation(self._kept)
 
     def reference(self) -> dict[str, float]:
         """The data's own metrics."""
@@ -142,8 +158,15 @@ class MotionStep(ABC):
 
     def weights(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The generator as a model file."""
-        found: tuple[dict[str, Any], dict[str, Tensor]] = self.model.to_weights()
+        found: tuple[dict[str, Any], dict[str, Tensor]] = self._kept.to_weights()
         return found
+
+    @property
+    def _kept(self) -> FramedMotion[Any]:
+        """The averaged generator, or the present one."""
+        if self._average is None:
+            return self.model
+        return cast("FramedMotion[Any]", self._average.module)
 
     def _drawn(self, rows: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
         """The windows of an iteration and the poses that their frames were made from."""
@@ -158,10 +181,10 @@ class MotionStep(ABC):
         return int(torch.randint(1, self.settings.seeds + 1, ()))
 
     def _set_rates(self, iteration: int) -> None:
-        decays = self.settings.decay_from is not None and iteration >= self.settings.decay_from
+        part = _part_of_rate(self.settings, iteration)
         for name, rate in self._rates().items():
             for group in self.optimizers[name].param_groups:
-                group["lr"] = rate * (_DECAY if decays else 1.0)
+                group["lr"] = rate * part
 
     def _rates(self) -> dict[str, float]:
         return {"generator": self.settings.generator_rate}
@@ -172,6 +195,8 @@ class MotionStep(ABC):
         if self.settings.clip_norm:
             self._fabric.clip_gradients(self._wrapped, self._adam, max_norm=self.settings.clip_norm)
         self._adam.step()
+        if self._average is not None:
+            self._average.update_parameters(self.model)
 
 
 class OwnLossStep(MotionStep):
@@ -184,7 +209,10 @@ class OwnLossStep(MotionStep):
 
 
 class EnergyStep(MotionStep):
-    """The energy score of futures that the model has generated itself."""
+    """The energy score of futures that the model has generated itself.
+
+    It is smallest for the true distribution on held-out tracks, too, and so tells the best iteration there.
+    """
 
     model: NoiseDriven
 
@@ -193,17 +221,39 @@ class EnergyStep(MotionStep):
         model: NoiseDriven,
         score: EnergyScore,
         windows: MotionWindows,
+        held_out: Tensor,
         settings: MotionSettings,
         validation: Measure,
     ) -> None:
-        """As :class:`MotionStep`, with the score, fitted to the training set."""
+        """As :class:`MotionStep`, with what the score needs.
+
+        Args:
+            model: the generator.
+            score: fitted to the training set.
+            windows: to train on.
+            held_out: ``[W, steps + 1, 136]`` windows of other tracks, in the frames of their first poses.
+            settings: of an iteration.
+            validation: of the generator.
+        """
         super().__init__(model, windows, settings, validation)
-        self._score = score
+        self._score, self._held_out = score, held_out
 
     def setup(self, fabric: Fabric) -> None:
         """Move to the device and wrap for several processes."""
         super().setup(fabric)
         self._score.to(fabric.device)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """The score of held-out tracks beside what all systems are measured by."""
+        true = self._held_out.to(self._fabric.device)
+        seed_iteration(0, 0, 0)  # the same pieces at each evaluation
+        kept = cast("NoiseDriven", self._kept).eval()
+        first = true[:, :1].repeat(_FUTURES, 1, 1)
+        future = kept.generate(first, first[:, 0], true.shape[1] - 1)
+        both = torch.cat([first, future], dim=1).unflatten(0, (_FUTURES, -1))
+        scores = [torch.stack(list(self._score(both, true).values())).sum() for _ in range(_HELD_OUT_DRAWS)]
+        return {"energy": float(torch.stack(scores).mean()), **super().validate()}
 
     def _drawn(self, rows: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
         return self._windows.draw(rows, anywhere=_is_late(iteration))
@@ -228,6 +278,15 @@ class EnergyStep(MotionStep):
         score: Tensor = self._score.whereabouts(future, poses, reference)
         self._update(score)
         return {"whereabouts": score}
+
+
+def _part_of_rate(settings: MotionSettings, iteration: int) -> float:
+    if settings.decay_from is None or iteration < settings.decay_from:
+        return 1.0
+    if settings.decay_over is None:
+        return _DECAY
+    done = min(1.0, (iteration - settings.decay_from + 1) / settings.decay_over)
+    return 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 def _is_late(iteration: int) -> bool:

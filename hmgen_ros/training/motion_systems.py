@@ -91,6 +91,15 @@ class MotionSystem:
     seeds: int = 1
     small: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def metric(self) -> str:
+        """The validation metric that tells the best iteration, lower is better.
+
+        An energy score is smallest for the true distribution on held-out tracks, too; an adversary's score
+        and a lower bound say nothing of the kind, so all others are compared by ``fd_window``.
+        """
+        return "energy" if self.objective == "energy" else "fd_window"
+
     def sizes(self, size: Size) -> Sizes:
         """What a size means for this system."""
         return replace(SIZES[size], **self.small) if size == "small" else SIZES[size]

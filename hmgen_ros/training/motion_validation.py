@@ -82,9 +82,9 @@ class MotionValidation:
             seed: of the futures; the same at each evaluation, so that curves move by the model alone.
         """
         self._seed, self._ticks = seed, held_out.ticks - 1
-        typical = _even(training, 4 * windows)
+        typical = some_windows(training, 4 * windows)
         self._features = WindowFeatures.fit(typical)
-        real = _even(held_out, windows)
+        real = some_windows(held_out, windows)
         self._start = real[:, 0].unflatten(-1, (NUM_LANDMARKS, 2))
         self._real = self._features(real).double().numpy()
         self.reference = self._compare(typical[::4])
@@ -111,6 +111,13 @@ class MotionValidation:
         return {"fd_window": distance, "speed": float(lively[0]), "jerk": float(lively[1])}
 
 
+def some_windows(windows: MotionWindows, count: int) -> Tensor:
+    """``[W, T + 1, 136]`` windows, at most ``count``, evenly from all."""
+    rows = np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(np.int64)
+    parts = [windows.cut(torch.from_numpy(part)) for part in np.array_split(rows, -(-len(rows) // _AT_ONCE))]
+    return torch.cat(parts)
+
+
 def _rows(windows: Tensor) -> tuple[Tensor, Tensor]:
     """Displacements from the first pose and velocities, ``[W, T 136]`` each."""
     return (windows[:, 1:] - windows[:, :1]).flatten(1), windows.diff(dim=1).flatten(1)
@@ -122,13 +129,6 @@ def _main_components(rows: Tensor) -> Tensor:
     scaled = vectors[:, -_COMPONENTS:] / values[-_COMPONENTS:].clamp(min=1e-12).sqrt()
     components: Tensor = rows.T @ scaled.to(rows)
     return components
-
-
-def _even(windows: MotionWindows, count: int) -> Tensor:
-    """``[W, T + 1, 136]`` some windows, evenly from all."""
-    rows = np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(np.int64)
-    parts = [windows.cut(torch.from_numpy(part)) for part in np.array_split(rows, -(-len(rows) // _AT_ONCE))]
-    return torch.cat(parts)
 
 
 def _moments(rows: Floats) -> Moments:

@@ -28,12 +28,15 @@ class WindowSettings:
             first one: then generators see how far heads are from where they once were, however long ago.
         mirror: probability of a mirrored head.
         stretch: faces are wider or narrower by a factor of up to ``1 + stretch``.
+        by_duration: each piece of a track has as many windows as it has ticks, some of them twice, or else
+            pieces that are hardly longer than a window would hardly be seen.
     """
 
     translation: bool = True
     far_frames: float = 0.0
     mirror: float = 0.5
     stretch: float = 0.08
+    by_duration: bool = False
 
     def __post_init__(self) -> None:
         for name in ("far_frames", "mirror"):
@@ -63,12 +66,16 @@ class MotionWindows:
             raise ValueError(f"no piece of a track has {ticks} ticks; there are {corpus.ticks} ticks in all")
         lengths = [len(piece) for piece in pieces]
         begins = np.concatenate([[0], np.cumsum(lengths)])[:-1]
-        counts = [length - ticks + 1 for length in lengths]
+        firsts = [np.arange(length - ticks + 1) for length in lengths]
+        if self.settings.by_duration:
+            firsts = [
+                np.arange(length) * len(first) // length
+                for length, first in zip(lengths, firsts, strict=True)
+            ]
+        counts = [len(first) for first in firsts]
         self._poses = torch.from_numpy(np.concatenate(pieces))
-        self._starts = torch.from_numpy(
-            np.concatenate([begin + np.arange(n) for begin, n in zip(begins, counts, strict=True)])
-        )
         self._begin = torch.from_numpy(np.repeat(begins, counts))
+        self._starts = self._begin + torch.from_numpy(np.concatenate(firsts))
         self._length = torch.from_numpy(np.repeat(lengths, counts))
 
     def __len__(self) -> int:

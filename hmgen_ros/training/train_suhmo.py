@@ -8,7 +8,7 @@ model; the test part is not read. See :mod:`hmgen_ros.training.run_log` for what
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +37,7 @@ from hmgen_ros.training.motion_steps import (
     SquaredErrorStep,
 )
 from hmgen_ros.training.motion_systems import SIZES, SYSTEMS, MotionSystem, MotionSystemName, Sizes
-from hmgen_ros.training.motion_validation import MotionValidation
+from hmgen_ros.training.motion_validation import MotionValidation, some_windows
 from hmgen_ros.training.motion_windows import MotionWindows, WindowSettings
 from hmgen_ros.training.run_log import RunFolder
 from hmgen_ros.training.suhmo_discriminators import MotionJudge, MotionJudgeConfig
@@ -70,10 +70,16 @@ class SuhmoTrainConfig(LoopConfig):
         lambda_reco: weight of the squared error (4.11); the thesis has 1e-2.
         clip_norm: gradients of the generator are scaled down to this norm; 0 does not.
         decay_from: iteration from which the rates are a tenth; None keeps them.
+        decay_over: from there on the rates fall to nothing within so many iterations, along half a cosine,
+            instead of at once to a tenth.
+        averaging: the generator that is measured and kept is the exponential average of the weights, which
+            keeps this part at each iteration (0.995, say); 0 takes the present ones.
         centred: take the translation of heads out (the thesis' VoxCeleb2 (I)) instead of keeping it.
         far_frames: probability that a head's frame is made from another pose of its track than the first.
         mirror: probability of a mirrored head.
         stretch: faces are wider or narrower by a factor of up to ``1 + stretch``.
+        by_duration: windows are drawn from each piece of a track by its duration, not by how many it has.
+        temperature: what noise_driven's noise is multiplied by in use; 1 takes it as learned.
         validation_windows: held-out windows that each evaluation generates futures for.
         ship: write the best model to ``models`` under this name, with manifest entry and card.
         models: folder of the shipped models.
@@ -95,10 +101,14 @@ class SuhmoTrainConfig(LoopConfig):
     lambda_reco: float = 1e-2
     clip_norm: float = 1.0
     decay_from: int | None = None
+    decay_over: int | None = None
+    averaging: float = 0.0
     centred: bool = False
     far_frames: float = 0.0
     mirror: float = 0.5
     stretch: float = 0.08
+    by_duration: bool = False
+    temperature: float = 1.0
     validation_windows: int = 500
     ship: str | None = None
     models: Path = Path("models")
@@ -108,7 +118,15 @@ class SuhmoTrainConfig(LoopConfig):
         for name, known in (("system", SYSTEMS), ("size", SIZES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"no {name} {getattr(self, name)!r}; one of: {', '.join(known)}")
-        for name in ("steps", "hidden", "judge_hidden", "judge_windows", "batch", "validation_windows"):
+        for name in (
+            "steps",
+            "hidden",
+            "judge_hidden",
+            "judge_windows",
+            "batch",
+            "validation_windows",
+            "decay_over",
+        ):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if self.filled("batch") % 2:
@@ -119,10 +137,14 @@ class SuhmoTrainConfig(LoopConfig):
         for name in ("lambda_reco", "clip_norm"):
             if not getattr(self, name) >= 0.0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if not 0.0 <= self.averaging < 1.0:
+            raise ValueError(f"averaging must lie in [0, 1), got {self.averaging}")
         if not all(0.0 <= beta < 1.0 for beta in self.betas):
             raise ValueError(f"betas must lie in [0, 1), got {self.betas}")
         if self.ship is not None and (not self.ship or set(self.ship) & set("/\\")):
             raise ValueError(f"ship must be the name of a model, got {self.ship!r}")
+        if not 0.0 < self.temperature <= 2.0:
+            raise ValueError(f"temperature must lie in (0, 2], got {self.temperature}")
         self.windows()
 
     def filled(self, name: str) -> Any:
@@ -142,6 +164,7 @@ class SuhmoTrainConfig(LoopConfig):
             far_frames=self.far_frames,
             mirror=self.mirror,
             stretch=self.stretch,
+            by_duration=self.by_duration,
         )
 
     def settings(self) -> MotionSettings:
@@ -167,8 +190,8 @@ def train(config: SuhmoTrainConfig, console: Console | None = None) -> Path:
         console = Console(quiet=True)
     finished, corpus = _run(config, fabric, console)
     if finished and config.ship and fabric.is_global_zero:
-        text = SYSTEMS[config.system].text
-        path = ship(config.folder, config.ship, config.models, command(config), text, corpus)
+        system = SYSTEMS[config.system]
+        path = ship(config.folder, config.ship, config.models, command(config), system, corpus)
         console.print(f"wrote {path}", highlight=False)
     return config.folder.path
 
@@ -199,7 +222,7 @@ def _run(config: SuhmoTrainConfig, fabric: Fabric, console: Console) -> tuple[bo
     for name, corpus in (("training", training), ("validation", held_out)):
         console.print(describe(name, corpus), highlight=False)
     step = make_step(config, training, held_out)
-    return Loop(fabric, step, config, folder, console, metric="fd_window").run(), training
+    return Loop(fabric, step, config, folder, console, metric=system.metric).run(), training
 
 
 def describe(name: str, corpus: Corpus) -> str:
@@ -214,9 +237,11 @@ def make_step(config: SuhmoTrainConfig, training: Corpus, held_out: Corpus) -> M
     """The iteration of a system: generator and discriminators, units measured, windows laid out."""
     system, settings = SYSTEMS[config.system], config.settings()
     windows = MotionWindows(training, settings.seeds + config.steps, config.windows())
+    # The same windows for every system, however it draws its own.
+    plain = replace(config.windows(), by_duration=False)
     validation = MotionValidation(
-        MotionWindows(training, config.steps + 1, config.windows()),
-        MotionWindows(held_out, config.steps + 1, config.windows()),
+        MotionWindows(training, config.steps + 1, plain),
+        MotionWindows(held_out, config.steps + 1, plain),
         config.validation_windows,
     )
     seed_iteration(config.seed, 0, 0)
@@ -224,13 +249,16 @@ def make_step(config: SuhmoTrainConfig, training: Corpus, held_out: Corpus) -> M
     rows = torch.from_numpy(np.linspace(0, len(windows) - 1, min(_MEASURED, len(windows))).astype(np.int64))
     poses, reference = windows.draw(rows)
     model.fit_units(poses, reference)
-    model.plausible.fit(poses.flatten(0, 1), reference.repeat_interleave(poses.shape[1], dim=0))
+    # Heads run for minutes: they may go wherever they do on their tracks, not only within a window.
+    anywhere, home = windows.draw(rows, anywhere=True)
+    model.plausible.fit(anywhere.flatten(0, 1), home.repeat_interleave(anywhere.shape[1], dim=0))
     if system.objective == "own":
         return OwnLossStep(model, windows, settings, validation)
     if isinstance(model, NoiseDriven):
         score = EnergyScore(config.steps)
         score.fit(poses)
-        return EnergyStep(model, score, windows, settings, validation)
+        unseen = some_windows(MotionWindows(held_out, config.steps + 1, plain), config.validation_windows)
+        return EnergyStep(model, score, windows, unseen, settings, validation)
     assert isinstance(model, Suhmo)
     if system.objective == "squared_error":
         return SquaredErrorStep(model, windows, settings, validation)
@@ -245,7 +273,7 @@ def make_generator(config: SuhmoTrainConfig, system: MotionSystem) -> FramedMoti
     if system.model == "suhmo":
         return Suhmo(SuhmoConfig(hidden=hidden, layers=(hidden, hidden), **changes))
     if system.model == "noise_driven":
-        return NoiseDriven(NoiseDrivenConfig(hidden=hidden, **changes))
+        return NoiseDriven(NoiseDrivenConfig(hidden=hidden, temperature=config.temperature, **changes))
     if system.model == "actor":
         return Actor(ActorConfig.thesis() if config.size == "thesis" else ActorConfig(**changes))
     return HitDvae(HitDvaeConfig.thesis() if config.size == "thesis" else HitDvaeConfig(**changes))
