@@ -51,19 +51,19 @@ def bandwidth() -> float:
     return 4.0 * _NUMBERS / min(times)
 
 
-def faces(heads: int) -> torch.Tensor:
-    """``[heads, 68, 2]`` pixels; what they look like does not change the time."""
-    angle = torch.linspace(0.0, 12.0, 68)
-    radius = torch.linspace(20.0, 60.0, 68)
-    face = torch.stack([300.0 + radius * angle.cos(), 200.0 + radius * angle.sin()], dim=-1)
-    return face + 150.0 * torch.arange(heads)[:, None, None]
+def faces(heads: int, data: Path | None) -> torch.Tensor:
+    """``[heads, 68, 2]`` pixels of held-out tracks; what is no face would be corrected at every tick."""
+    corpus = corpus_of(SuhmoTrainConfig(data=data), "validation")
+    return torch.from_numpy(np.stack([piece.landmarks[0] for piece in corpus.segments[:heads]]))
 
 
 @torch.inference_mode()
-def tick_times(model: FramedMotion[Any], heads: int, ticks: int, history: int) -> np.ndarray[Any, Any]:
-    """CPU seconds of each tick that follows ``history`` ones."""
+def tick_times(
+    model: FramedMotion[Any], begun: torch.Tensor, ticks: int, history: int
+) -> np.ndarray[Any, Any]:
+    """CPU seconds of each tick that follows ``history`` ones, of heads that begin with some poses."""
     generator = torch.Generator().manual_seed(0)
-    state, _ = model.step(model.initial_state(heads), faces(heads))
+    state, _ = model.step(model.initial_state(len(begun)), begun)
     state, found = model.start(state, generator), []
     for _ in range(max(history, _WARM_UP)):
         state, _ = model.advance(state, generator)
@@ -121,9 +121,10 @@ def main() -> None:
         model = MOTION_PREDICTORS[name]("cpu")
         if isinstance(model, FramedMotion):
             cases += [(name, model, heads, 0) for heads in (1, 8)]
+    begun = faces(8, options.data)
     rows, shown = [], Table("model", "heads", "history", "median ms", "p99 ms", "bound ms", title="one tick")
     for name, model, heads, history in cases:
-        times = 1e3 * tick_times(model, heads, options.ticks, history)
+        times = 1e3 * tick_times(model, begun[:heads], options.ticks, history)
         row = {
             "model": name,
             "heads": heads,

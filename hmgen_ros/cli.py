@@ -136,7 +136,7 @@ COMMANDS = {
         "Train a system of the thesis' chapter 4 (SUHMo, its baselines and ablations), or ours, on landmark "
         "tracks.",
         "examples: hmgen train suhmo --system suhmo_rnn --seed 1 | hmgen train suhmo --system noise_driven "
-        "--iterations 4000 --decay-from 3000 --ship noise_driven | hmgen train suhmo --system "
+        "--iterations 2500 --averaging 0.995 --by-duration --ship noise_driven | hmgen train suhmo --system "
         "suhmo_transformer --size thesis --iterations 60000. The same command goes on with a run that was "
         "stopped. Curves: tensorboard --logdir out/suhmo",
     ),

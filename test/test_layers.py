@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hmgen_ros.generators.layers import MaskedBatchNorm, NormLSTM, folded, linear, pool_people
+from hmgen_ros.generators.layers import (
+    Dense,
+    DenseLstmCell,
+    MaskedBatchNorm,
+    NormLSTM,
+    folded,
+    linear,
+    pool_people,
+)
 
 QUICK = settings(deadline=None, max_examples=25)
 
@@ -138,3 +146,17 @@ def test_batch_norm_of_too_few_rows_is_finite(rows: int) -> None:
     norm = MaskedBatchNorm(5)
     present = torch.arange(3) < rows
     assert torch.isfinite(norm(torch.randn(3, 5), present)).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 9])
+@torch.no_grad()
+def test_layers_for_few_rows_give_the_numbers_of_the_usual_ones(rows: int) -> None:
+    torch.manual_seed(rows)
+    dense, cell = Dense(20, 30), DenseLstmCell(20, 12)
+    given, state = torch.randn(rows, 20), (torch.randn(rows, 12), torch.randn(rows, 12))
+    usual = functional.linear(given, dense.weight, dense.bias)
+    torch.testing.assert_close(dense(given), usual)
+    torch.testing.assert_close(dense(given.unsqueeze(1)), usual.unsqueeze(1))
+    plain = nn.LSTMCell(20, 12)
+    plain.load_state_dict(cell.state_dict())
+    torch.testing.assert_close(cell(given, state), plain(given, state))

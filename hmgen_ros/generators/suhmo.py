@@ -11,7 +11,7 @@ Poses are in head frames (:mod:`hmgen_ros.generators.framed_motion`).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -19,9 +19,8 @@ from torch.nn.utils import parametrize
 
 from hmgen_ros.generators.framed_motion import POSE, FramedMotion, chosen
 from hmgen_ros.generators.head_frame import mirrored
-from hmgen_ros.generators.layers import folded, for_few_rows
+from hmgen_ros.generators.layers import folded
 from hmgen_ros.generators.suhmo_networks import PairAttention, PairLstm, output_layers
-from hmgen_ros.generators.weights import Weights
 from hmgen_ros.types import NUM_LANDMARKS
 
 
@@ -246,11 +245,6 @@ class Suhmo(FramedMotion[PairState]):
     def to_weights(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Configuration and tensors of a model file, spectral norms multiplied in."""
         return {"kind": self.KIND, **asdict(replace(self.config, spectral=False))}, folded(self)
-
-    @classmethod
-    def from_weights(cls, read: Weights) -> Self:
-        """As :meth:`FramedMotion.from_weights`; pairs of heads are two rows."""
-        return for_few_rows(super().from_weights(read))
 
     # -- parts ----------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hmgen_ros.generators.layers import linear
+from hmgen_ros.generators.layers import Dense, DenseLstmCell, linear
 
 Memory = TypeVar("Memory")
 
@@ -79,8 +79,8 @@ class PairLstm(PairNetwork[LstmMemory]):
         """
         super().__init__()
         self.width, self._pooled = hidden, pooled
-        self.first = nn.Linear(pose, 2 * hidden)
-        self.cell = nn.LSTMCell(2 * pose + hidden * pooled, hidden)
+        self.first = Dense(pose, 2 * hidden)
+        self.cell = DenseLstmCell(2 * pose + hidden * pooled, hidden)
 
     def memory(self, slots: int, pairs: int, ticks: int | None = None) -> LstmMemory:
         """Zeros."""
@@ -117,11 +117,11 @@ class PairAttention(PairNetwork[Attended]):
         """
         super().__init__()
         self.width, self._window = embedding, window
-        self.embed = nn.Linear(2 * pose, embedding)
-        self.query_key_value = nn.Linear(embedding, 3 * embedding)
-        self.out = nn.Linear(embedding, embedding)
+        self.embed = Dense(2 * pose, embedding)
+        self.query_key_value = Dense(embedding, 3 * embedding)
+        self.out = Dense(embedding, embedding)
         self.attended = nn.LayerNorm(embedding)
-        self.feed = nn.Sequential(nn.Linear(embedding, embedding), nn.GELU(), nn.Linear(embedding, embedding))
+        self.feed = nn.Sequential(Dense(embedding, embedding), nn.GELU(), Dense(embedding, embedding))
         self.fed = nn.LayerNorm(embedding)
 
     def memory(self, slots: int, pairs: int, ticks: int | None = None) -> Attended:
@@ -171,7 +171,7 @@ def output_layers(inputs: int, hidden: tuple[int, ...], outputs: int, spectral: 
     for size in hidden:
         layers += [linear(inputs, size, spectral=spectral), nn.LayerNorm(size), nn.LeakyReLU(0.2)]
         inputs = size
-    last = nn.Linear(inputs, outputs)
+    last = Dense(inputs, outputs)
     with torch.no_grad():
         last.weight.mul_(0.1)
         last.bias.zero_()
