@@ -143,8 +143,16 @@ COMMANDS = {
     "train syncer": Command(
         _library("train syncer", "training.train_syncer", "SyncerTrainConfig", "train"),
         "Train a pyramid of syncers, which tell how well a face fits a voice, on landmark tracks with sound.",
-        "examples: hmgen train syncer --features logmel --seed 1 | hmgen train syncer --loss triplet. The "
-        "same command goes on with a run that was stopped. Curves: tensorboard --logdir out/syncer",
+        "examples: hmgen train syncer --features logmel --seed 1 | hmgen train syncer --loss triplet --ship "
+        "metric_syncer. The same command goes on with a run that was stopped. Curves: tensorboard --logdir "
+        "out/syncer",
+    ),
+    "train ms-sync": Command(
+        _library("train ms-sync", "training.train_ms_sync", "MsSyncTrainConfig", "train"),
+        "Train a system of the thesis' chapter 5 (MS-Sync), or ours, on landmark tracks with sound.",
+        "examples: hmgen train ms-sync --system ms_sync_short --seed 1 | hmgen train ms-sync --system "
+        "speech_driven --averaging 0.995 --ship speech_driven. The same command goes on with a run that was "
+        "stopped. Curves: tensorboard --logdir out/ms_sync",
     ),
     "train motion-inception": Command(
         _library(
@@ -173,6 +181,14 @@ COMMANDS = {
         "examples: hmgen evaluate motion --data ../shared/data --json motion.json | "
         "hmgen evaluate motion --data my_tracks --models noise_driven hit_dvae",
     ),
+    "evaluate sync": Command(
+        _library("evaluate sync", "evaluation.evaluate_sync", "EvaluateSyncConfig", "evaluate_sync"),
+        "Measure how well faces are in time with voices, at four time scales: speech-driven generators on a "
+        "folder of tracks, or any landmarks and any sound.",
+        "examples: hmgen evaluate sync --data ../shared/data --json sync.json | hmgen evaluate sync "
+        "--landmarks track.npz --audio track.flac --json track.json | hmgen evaluate sync --landmarks "
+        "wav2lip.npy --audio speech.wav",
+    ),
     "report social": Command(
         _library("report social", "evaluation.social_report", "ReportConfig", "write_report"),
         "Write docs/results/social.md, tables and figures, from logged runs and an evaluation.",
@@ -183,10 +199,22 @@ COMMANDS = {
         "Write docs/results/suhmo.md, tables, figures and a film, from runs scored on held-out tracks.",
         "example: hmgen report suhmo --runs docs/results/suhmo_runs --data ../shared/data",
     ),
+    "report ms-sync": Command(
+        _library("report ms-sync", "evaluation.speech_report", "SpeechReportConfig", "write_report"),
+        "Write docs/results/ms_sync.md, tables and figures, from runs scored on held-out faces that speak.",
+        "example: hmgen report ms-sync --runs docs/results/ms_sync_runs --data ../shared/data",
+    ),
     "render motion": Command(
         _library("render motion", "evaluation.motion_video", "RenderMotionConfig", "render"),
         "Film several futures of one pose beside what the head did.",
         "example: hmgen render motion --data ../shared/data --out futures.mp4 --samples 3",
+    ),
+    "animate": Command(
+        _library("animate", "evaluation.animate", "AnimateConfig", "animate"),
+        "Let the face of a picture speak: its landmarks move by a sound, in a film with that sound.",
+        "examples: hmgen animate face.jpg speech.wav -o out.mp4 | hmgen animate face.jpg speech.mp3 -o "
+        "out.mp4 --samples 3 --static | hmgen animate track.npz track.flac -o out.mp4 --landmarks out.npz "
+        "--raster raster.mp4",
     ),
     "extract": Command(
         _library("extract", "data.extract", "ExtractConfig", "extract"),

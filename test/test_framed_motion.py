@@ -12,6 +12,7 @@ from torch import Tensor
 from hmgen_ros.generators.actor import Actor, ActorConfig
 from hmgen_ros.generators.framed_motion import FramedMotion
 from hmgen_ros.generators.hit_dvae import HitDvae, HitDvaeConfig
+from hmgen_ros.generators.ms_sync import MsSync, MsSyncConfig
 from hmgen_ros.generators.noise_driven import NoiseDriven, NoiseDrivenConfig
 from hmgen_ros.generators.suhmo import Suhmo, SuhmoConfig
 
@@ -27,6 +28,7 @@ MAKERS: dict[str, Callable[[], Model]] = {
         SuhmoConfig(network="transformer", hidden=24, layers=(16,), window=64, paired=False)
     ),
     "noise_driven": lambda: NoiseDriven(NoiseDrivenConfig(hidden=24, intent=4, directions=8)),
+    "ms_sync": lambda: MsSync(MsSyncConfig(hidden=24, intent=4, directions=8, channels=6, width=12)),
     "actor": lambda: Actor(ActorConfig(width=16, layers=1, heads=2, feed=32)),
     "hit_dvae": lambda: HitDvae(HitDvaeConfig(width=16, layers=1, heads=2, feed=32, content=3, latent=4)),
 }

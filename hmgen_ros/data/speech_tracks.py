@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import resample_poly
 
 from hmgen_ros.data.ami_raster import CorpusError
 from hmgen_ros.data.sound_files import cut_sound, read_sound
@@ -64,6 +66,39 @@ def speech_segments(tracks: Iterable[Track], shortest: int = 42) -> tuple[list[S
         else:
             found.append(SpeechSegment(piece, cut_sound(heard[path], piece.start * TICK_NS, ticks)))
     return found, Corpus([speech.segment for speech in found], corpus.counts)
+
+
+def at_speed(speech: SpeechSegment, speed: float) -> SpeechSegment:
+    """The same piece spoken faster or slower: with the tempo, pitch and formants change, to another voice's.
+
+    Args:
+        speech: a piece.
+        speed: above 1 is faster, higher and shorter; in [0.5, 2].
+
+    Raises:
+        ValueError: the speed is out of its range.
+    """
+    if not 0.5 <= speed <= 2.0:
+        raise ValueError(f"speed must lie in [0.5, 2], got {speed}")
+    if speed == 1.0:
+        return speech
+    before = speech.segment.landmarks
+    ticks = int((len(before) - 1) / speed) + 1
+    # Both at the same moments of the slower or faster time.
+    poses = _interpolated(before.reshape(len(before), -1), speed * np.arange(ticks, dtype=np.float64))
+    ratio = Fraction(speed).limit_denominator(50)
+    sound = resample_poly(speech.sound, ratio.denominator, ratio.numerator).astype(np.float32)
+    wanted = ticks * TICK_NS * SOUND_RATE // NS_PER_S
+    sound = np.pad(sound[:wanted], (0, max(0, wanted - len(sound))))
+    segment = replace(speech.segment, landmarks=poses.reshape(ticks, *before.shape[1:]))
+    return SpeechSegment(segment, sound)
+
+
+def _interpolated(rows: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
+    low = np.minimum(places.astype(np.int64), len(rows) - 2)
+    part = (places - low)[:, None].astype(np.float32)
+    found: NDArray[np.float32] = (1.0 - part) * rows[low] + part * rows[low + 1]
+    return found
 
 
 def _read(path: Path, counts: Counts) -> tuple[int, NDArray[np.float32]]:

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hmgen_ros.data.tracks import SPLITS, Corpus, segments, tracks_of
+from hmgen_ros.data.tracks import SPLITS, Corpus, Track, segments, tracks_of
 from hmgen_ros.evaluation.image_distances import FeatureNetwork, ImageDistances
 from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.evaluation.motion_inception import MotionInception
@@ -161,7 +161,12 @@ def _image_networks(config: EvaluateMotionConfig) -> ImageDistances:
 
 
 def chosen_tracks(folder: Path, split: str) -> Corpus:
-    """The pieces of the tracks of a split, see :class:`EvaluateMotionConfig`.
+    """The pieces of the tracks of a split; raises as :func:`chosen_split`."""
+    return segments(chosen_split(folder, split))
+
+
+def chosen_split(folder: Path, split: str) -> list[Track]:
+    """The tracks of a split, see :class:`EvaluateMotionConfig`.
 
     Raises:
         hmgen_ros.data.ami_raster.CorpusError: the tracks are missing or damaged.
@@ -175,7 +180,7 @@ def chosen_tracks(folder: Path, split: str) -> Corpus:
     found = [track for track in tracks if split in ("all", track.split)]
     if not found:
         raise ValueError(f"no track in {folder} belongs to the split {split!r}; try --split all")
-    return segments(found)
+    return found
 
 
 def static_scores(reference: Reference) -> Scores:

@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from hmgen_ros.evaluation.evaluate_motion import chosen_tracks
+from hmgen_ros.evaluation.face_film import COLOURS, WHITE
 from hmgen_ros.evaluation.motion_raster import RasterSettings, raster
 from hmgen_ros.generators import head_forecaster, motion_models
 from hmgen_ros.generators.head_frame import head_frame, to_frame
@@ -21,9 +22,8 @@ from hmgen_ros.types import TICK_HZ, TICK_NS
 from hmgen_ros.viewing.video_writer import VideoWriter
 
 _SETTINGS = RasterSettings(canvas=256, face=62.0, lines=True)
-#: BGR of jaw, brows/eyes/nose and mouth; white on top of them is what is real.
-_COLOURS = np.array([[255, 190, 90], [90, 215, 255], [130, 100, 255]], np.float32)
-_REAL = np.array([[255, 255, 255]] * 3, np.float32)
+#: White on top of the colours is what is real.
+_COLOURS, _REAL = np.array(COLOURS, np.float32), np.array(WHITE, np.float32)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from hmgen_ros.generators import weights
 from hmgen_ros.generators.actor import Actor
 from hmgen_ros.generators.framed_motion import FramedMotion
 from hmgen_ros.generators.hit_dvae import HitDvae
+from hmgen_ros.generators.ms_sync import MsSync
 from hmgen_ros.generators.noise_driven import NoiseDriven
 from hmgen_ros.generators.suhmo import Suhmo
 
 _KINDS: dict[str, type[FramedMotion[Any]]] = {
-    model.KIND: model for model in (Actor, HitDvae, NoiseDriven, Suhmo)
+    model.KIND: model for model in (Actor, HitDvae, MsSync, NoiseDriven, Suhmo)
 }
 
 

@@ -181,29 +181,37 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
             following.append(self._following(core, None))
         return torch.stack(following, dim=1)
 
-    def generate(self, observed: Tensor, reference: Tensor, steps: int) -> Tensor:
+    def generate(
+        self, observed: Tensor, reference: Tensor, steps: int, sound: Tensor | None = None
+    ) -> Tensor:
         """Go on after some true ticks, with gradients; drawn by PyTorch's own generator (training).
 
         Args:
             observed: ``[R, S, 136]`` in head frames, ``S`` at least 1.
             reference: ``[R, 136]`` the poses that the frames were made from.
             steps: ticks to generate, at least 1.
+            sound: ``[R, S + steps, ...]`` what is heard at each tick, for generators that hear.
 
         Returns:
             ``[R, steps, 136]``.
         """
         core = self._begun(observed[:, 0], reference)
-        for pose in observed.unbind(1):
-            core = self._take_in(core, pose)
-        return self._go_on(self._intending(core, torch.randn_like(core.intent)), steps)
+        for tick, pose in enumerate(observed.unbind(1)):
+            # What is heard tells of a movement, and the first pose is none.
+            core = self._take_in(self._hearing(core, sound, tick) if tick else core, pose)
+        core = self._intending(core, torch.randn_like(core.intent))
+        return self._go_on(core, steps, sound, observed.shape[1])
 
-    def generate_late(self, reference: Tensor, wandered: int, steps: int) -> Tensor:
+    def generate_late(
+        self, reference: Tensor, wandered: int, steps: int, sound: Tensor | None = None
+    ) -> Tensor:
         """Go on from single poses for long, and then with gradients for some ticks (training).
 
         Args:
             reference: ``[R, 136]`` the poses, from which the frames were made.
             wandered: ticks before, kept plausible.
             steps: ticks to generate behind them, at least 1.
+            sound: ``[R, wandered + steps, ...]`` what is heard at each tick, for generators that hear.
 
         Returns:
             ``[R, steps, 136]``.
@@ -211,14 +219,17 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
         with torch.no_grad():
             core = self._take_in(self._begun(reference, reference), reference)
             core = self._intending(core, torch.randn_like(core.intent))
-            for _ in range(wandered):
+            for tick in range(wandered):
+                core = self._hearing(core, sound, tick)
                 pose = self._following(core, torch.randn_like(core.pose))
                 core = self._take_in(core, self.plausible(pose, reference, core.pose))
-        return self._go_on(core, steps)
+        return self._go_on(core, steps, sound, wandered)
 
-    def _go_on(self, core: NoiseDrivenState, steps: int) -> Tensor:
+    def _go_on(self, core: NoiseDrivenState, steps: int, sound: Tensor | None, begin: int) -> Tensor:
+        """``steps`` ticks, the first of which is tick ``begin`` of the sound."""
         future = []
-        for _ in range(steps):
+        for tick in range(begin, begin + steps):
+            core = self._hearing(core, sound, tick)
             pose = self._following(core, torch.randn_like(core.pose))
             core = self._take_in(core, pose)
             future.append(pose)
@@ -292,8 +303,16 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
         hidden, cell = self.cell(inputs, (core.hidden, core.cell))
         given = torch.addcmul(self.drawn(hidden), begins, self.opening)
         linear = self.linear(torch.cat([core.velocity, core.before, far * self.nearer], dim=-1))
-        deviation = nn.functional.softplus(given[:, POSE:]) + _SMALLEST
-        return replace(core, hidden=hidden, cell=cell, expected=given[:, :POSE] + linear, deviation=deviation)
+        core = replace(core, hidden=hidden, cell=cell)
+        return self._expecting(core, given[:, :POSE] + linear, given[:, POSE:])
+
+    def _expecting(self, core: NoiseDrivenState, mean: Tensor, loose: Tensor) -> NoiseDrivenState:
+        """What is expected of the next velocity; ``loose`` tells how much of it is drawn."""
+        return replace(core, expected=mean, deviation=nn.functional.softplus(loose) + _SMALLEST)
+
+    def _hearing(self, core: NoiseDrivenState, sound: Tensor | None, tick: int) -> NoiseDrivenState:
+        """What changes by what is heard at a tick; nothing, for this generator does not hear."""
+        return core
 
     def _following(self, core: NoiseDrivenState, noise: Tensor | None) -> Tensor:
         """The next poses; noise is standard normal, None asks for the expected ones."""

@@ -45,7 +45,7 @@ class SyncerConfig:
         ValueError: a size is out of its range.
     """
 
-    features: str = "mfcc"
+    features: str = "logmel"
     heard: int = 26
     hidden: int = 128
     embedding: int = 64

@@ -86,6 +86,12 @@ class LoopConfig:
         return fabric
 
 
+def check_ship(name: str | None) -> None:
+    """Raise ValueError where the setting ``ship`` cannot be the name of a model and its files."""
+    if name is not None and (not name or set(name) & set("/\\")):
+        raise ValueError(f"ship must be the name of a model, got {name!r}")
+
+
 class Trainable(Protocol):
     """What a trainer gives the loop."""
 

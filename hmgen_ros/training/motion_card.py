@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from hmgen_ros.training.run_log import RunFolder
 from hmgen_ros.types import TICK_HZ
 
 LICENCE = "CC-BY-4.0"
+_GRID = "the GRID audio-visual sentence corpus (M. Cooke, J. Barker, S. Cunningham, X. Shao, 2006; CC BY 4.0)"
 #: Of everything trained on the tracks in ``../shared/data``.
 LICENCE_NOTE = (
-    "Trained on landmarks of the GRID audio-visual sentence corpus (M. Cooke, J. Barker, S. Cunningham, "
-    "X. Shao, 2006; CC BY 4.0) and on landmark files of public addresses (files under MIT licence, footage "
-    "of the US government, public domain)."
+    f"Trained on landmarks of {_GRID} and on landmark files of public addresses (files under MIT licence, "
+    "footage of the US government, public domain)."
 )
+#: Of what is trained on those tracks there that have sound.
+SPEECH_LICENCE_NOTE = f"Trained on landmarks and sound of {_GRID}."
 
 _TEXT = """# {title}
 
@@ -69,9 +71,50 @@ def ship(
     Raises:
         hmgen_ros.generators.weights.WeightsError: the run's model or the manifest is damaged.
     """
+    settings = settings_of(folder)
+    path, entry, result = write_best(folder, name, models, command, corpus, LICENCE_NOTE, ("system", "seed"))
+    card = _TEXT.format(
+        title=name,
+        text=system.text,
+        metric=system.metric,
+        steps=settings["steps"],
+        scores=score_rows(result["best"], result["data"]),
+        **run_facts(result),
+        **entry,
+    )
+    (models / f"{name}.md").write_text(card, encoding="utf-8")
+    return path
+
+
+def write_best(
+    folder: RunFolder,
+    name: str,
+    models: Path,
+    command: str,
+    corpus: Corpus,
+    licence_note: str,
+    told: Sequence[str],
+) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """Write a run's best model and its manifest entry.
+
+    Args:
+        folder: of a run on landmark tracks that has a best model.
+        name: of the model in the manifest.
+        models: folder of manifest, models and cards.
+        command: that trains this model.
+        corpus: the training part.
+        licence_note: whose data it was trained on, and on what terms.
+        told: settings of the run that the entry names.
+
+    Returns:
+        The model file, the entry and the run's ``result.json``.
+
+    Raises:
+        hmgen_ros.generators.weights.WeightsError: the run's model or the manifest is damaged.
+    """
     best = weights.read(folder.best)
     result = json.loads(folder.result.read_text(encoding="utf-8"))
-    settings = json.loads(folder.config.read_text(encoding="utf-8"))["settings"]
+    settings = settings_of(folder)
     path = models / f"{name}.safetensors"
     digest = weights.save(path, best.config, best.tensors)
     entry = {
@@ -81,28 +124,30 @@ def ship(
         "kind": best.config["kind"],
         "card": f"{name}.md",
         "licence": LICENCE,
-        "licence_note": LICENCE_NOTE,
+        "licence_note": licence_note,
         "trained_on": origin(corpus),
         "command": command,
         "created": datetime.now(UTC).date().isoformat(),
-        "system": settings["system"],
-        "seed": settings["seed"],
+        **{setting: settings[setting] for setting in told},
         "metrics": {"validation": {"model": result["best"], "data": result["data"]}},
     }
     weights.register(models / "manifest.yaml", name, entry)
-    card = _TEXT.format(
-        title=name,
-        text=system.text,
-        metric=system.metric,
-        steps=settings["steps"],
-        iterations=result["iterations"],
-        minutes=result["seconds"] / 60.0,
-        best_iteration=result["best"]["iteration"],
-        scores=_scores(result["best"], result["data"]),
-        **entry,
-    )
-    (models / f"{name}.md").write_text(card, encoding="utf-8")
-    return path
+    return path, entry, result
+
+
+def settings_of(folder: RunFolder) -> dict[str, Any]:
+    """What decided the numbers of a run."""
+    settings: dict[str, Any] = json.loads(folder.config.read_text(encoding="utf-8"))["settings"]
+    return settings
+
+
+def run_facts(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What cards say of a run: its length, and which iteration was the best."""
+    return {
+        "iterations": result["iterations"],
+        "minutes": result["seconds"] / 60.0,
+        "best_iteration": result["best"]["iteration"],
+    }
 
 
 def origin(corpus: Corpus) -> str:
@@ -112,7 +157,8 @@ def origin(corpus: Corpus) -> str:
     return f"{amount} of {', '.join(corpus.speakers)}"
 
 
-def _scores(model: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+def score_rows(model: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """Lines of a Markdown table: metric, model, data."""
     names = [name for name in model if name != "iteration"]
     return "\n".join(f"| {name} | {_number(model[name])} | {_number(data.get(name))} |" for name in names)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from lightning_fabric.fabric import Fabric
@@ -71,6 +71,35 @@ class MotionSettings:
     averaging: float = 0.0
 
 
+class Batch(NamedTuple):
+    """What an iteration learns from.
+
+    Attributes:
+        poses: ``[B, T, 136]`` true tracks, in head frames.
+        reference: ``[B, 136]`` the poses that the frames were made from.
+        heard: ``[B, T + ahead, 4, F]`` audio features of the same ticks and some more, where there is sound.
+    """
+
+    poses: Tensor
+    reference: Tensor
+    heard: Tensor | None
+
+
+class Generated(NamedTuple):
+    """What a generator made of the first ticks of a batch, in pairs of heads.
+
+    Attributes:
+        last: ``[R, P, 1, 136]`` the last observed poses.
+        fake, true: ``[R, P, T, 136]`` generated and true ones.
+        seeds: ticks that were observed.
+    """
+
+    last: Tensor
+    fake: Tensor
+    true: Tensor
+    seeds: int
+
+
 class OwnLoss(Protocol):
     """A generator that brings its own loss."""
 
@@ -129,7 +158,7 @@ class MotionStep(ABC):
         self._fabric = fabric
         self._global_batch = self.settings.batch * fabric.world_size
         self._wrapped, self._adam = fabric.setup(self.model, self._adam)
-        for method in ("generate", "generate_late", "losses"):
+        for method in ("generate", "generate_late", "losses", "surprise"):
             if hasattr(self.model, method):
                 self._wrapped.mark_forward_method(method)
         self._windows.to(fabric.device)
@@ -143,9 +172,9 @@ class MotionStep(ABC):
         chosen = batch_indices(len(self._windows), self._global_batch, iteration, self.settings.seed)
         first = self._fabric.global_rank * self.settings.batch
         rows = torch.from_numpy(chosen[first : first + self.settings.batch]).to(self._fabric.device)
-        poses, reference = self._drawn(rows, iteration)
+        batch = self._drawn(rows, iteration)
         with self._fabric.autocast():
-            losses = self._losses(poses, reference, iteration)
+            losses = self._losses(batch, iteration)
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     def validate(self) -> dict[str, float]:
@@ -168,13 +197,13 @@ class MotionStep(ABC):
             return self.model
         return cast("FramedMotion[Any]", self._average.module)
 
-    def _drawn(self, rows: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
-        """The windows of an iteration and the poses that their frames were made from."""
-        return self._windows.draw(rows)
+    def _drawn(self, rows: Tensor, iteration: int) -> Batch:
+        """The windows of an iteration."""
+        return Batch(*self._windows.draw(rows), self._windows.heard(rows))
 
     @abstractmethod
-    def _losses(self, poses: Tensor, reference: Tensor, iteration: int) -> dict[str, Tensor]:
-        """Train on ``[B, T, 136]`` tracks; returns their losses."""
+    def _losses(self, batch: Batch, iteration: int) -> dict[str, Tensor]:
+        """Train on a batch; returns its losses."""
 
     def _seeds(self) -> int:
         """How many ticks are observed; drawn by PyTorch's generator, so that a resumed run draws the same."""
@@ -202,8 +231,8 @@ class MotionStep(ABC):
 class OwnLossStep(MotionStep):
     """A model that brings its own loss."""
 
-    def _losses(self, poses: Tensor, reference: Tensor, iteration: int) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = self._wrapped.losses(poses, reference, iteration)
+    def _losses(self, batch: Batch, iteration: int) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = self._wrapped.losses(batch.poses, batch.reference, iteration)
         self._update(losses["loss"])
         return losses
 
@@ -248,36 +277,60 @@ class EnergyStep(MotionStep):
         """The score of held-out tracks beside what all systems are measured by."""
         true = self._held_out.to(self._fabric.device)
         seed_iteration(0, 0, 0)  # the same pieces at each evaluation
-        kept = cast("NoiseDriven", self._kept).eval()
-        first = true[:, :1].repeat(_FUTURES, 1, 1)
-        future = kept.generate(first, first[:, 0], true.shape[1] - 1)
-        both = torch.cat([first, future], dim=1).unflatten(0, (_FUTURES, -1))
+        future = self._held_out_futures(cast("NoiseDriven", self._kept).eval(), true)
+        both = torch.cat([true[:, :1].expand(_FUTURES, -1, -1, -1), future], dim=2)
         scores = [torch.stack(list(self._score(both, true).values())).sum() for _ in range(_HELD_OUT_DRAWS)]
         return {"energy": float(torch.stack(scores).mean()), **super().validate()}
 
-    def _drawn(self, rows: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
-        return self._windows.draw(rows, anywhere=_is_late(iteration))
+    def _held_out_futures(self, model: NoiseDriven, true: Tensor) -> Tensor:
+        """``[S, W, T, 136]`` futures of the first poses of ``[W, T + 1, 136]`` tracks."""
+        first = true[:, :1].repeat(_FUTURES, 1, 1)
+        future: Tensor = model.generate(first, first[:, 0], true.shape[1] - 1)
+        return torch.unflatten(future, 0, (_FUTURES, -1))
 
-    def _losses(self, poses: Tensor, reference: Tensor, iteration: int) -> dict[str, Tensor]:
+    def _drawn(self, rows: Tensor, iteration: int) -> Batch:
+        late = _is_late(iteration)
+        return Batch(*self._windows.draw(rows, anywhere=late), self._windows.heard(rows))
+
+    def _losses(self, batch: Batch, iteration: int) -> dict[str, Tensor]:
         if _is_late(iteration):
-            return self._late_losses(poses, reference)
+            return self._late_losses(batch)
         seeds, steps = self._seeds(), self.settings.steps
-        observed, true = poses[:, :seeds], poses[:, seeds - 1 : seeds + steps]
-        again = observed.repeat(_FUTURES, 1, 1), reference.repeat(_FUTURES, 1)
-        future = self._wrapped.generate(*again, steps).unflatten(0, (_FUTURES, -1))
-        last = true[:, :1].expand(_FUTURES, -1, -1, -1)
-        scores: dict[str, Tensor] = self._score(torch.cat([last, future], dim=2), true)
-        self._update(torch.stack(list(scores.values())).sum())
-        return scores
+        observed, true = batch.poses[:, :seeds], batch.poses[:, seeds - 1 : seeds + steps]
+        again = observed.repeat(_FUTURES, 1, 1), batch.reference.repeat(_FUTURES, 1)
+        future = self._wrapped.generate(*again, steps, for_each_future(batch.heard)).unflatten(
+            0, (_FUTURES, -1)
+        )
+        generated = torch.cat([true[:, :1].expand(_FUTURES, -1, -1, -1), future], dim=2)
+        losses = {**self._score(generated, true), **self._beside(generated, batch, seeds)}
+        self._update(torch.stack(list(losses.values())).sum())
+        return losses
 
-    def _late_losses(self, poses: Tensor, reference: Tensor) -> dict[str, Tensor]:
+    def _beside(self, generated: Tensor, batch: Batch, seeds: int) -> dict[str, Tensor]:
+        """What else ``[S, B, T + 1, 136]`` futures, and the pose before, are to be; nothing."""
+        return {}
+
+    def _late_losses(self, batch: Batch) -> dict[str, Tensor]:
         """Heads that have gone on from the reference for long are where the track's other ticks are."""
         wandered = int(torch.randint(*_WANDERED, ()))
-        again = reference.repeat(_FUTURES, 1)
-        future = self._wrapped.generate_late(again, wandered, _LATE_STEPS).unflatten(0, (_FUTURES, -1))
-        score: Tensor = self._score.whereabouts(future, poses, reference)
+        again = batch.reference.repeat(_FUTURES, 1)
+        sound = None if batch.heard is None else _long_sound(batch.heard, wandered + 2 * _LATE_STEPS)
+        future = self._wrapped.generate_late(again, wandered, _LATE_STEPS, for_each_future(sound))
+        score: Tensor = self._score.whereabouts(
+            future.unflatten(0, (_FUTURES, -1)), batch.poses, batch.reference
+        )
         self._update(score)
         return {"whereabouts": score}
+
+
+def for_each_future(sound: Tensor | None) -> Tensor | None:
+    """The sound of every future."""
+    return None if sound is None else sound.repeat(_FUTURES, *[1] * (sound.dim() - 1))
+
+
+def _long_sound(heard: Tensor, ticks: int) -> Tensor:
+    """``[B, ticks or more, 4, F]``: the sound of one window after the other."""
+    return torch.cat([heard.roll(i, 0) for i in range(-(-ticks // heard.shape[1]))], dim=1)
 
 
 def _part_of_rate(settings: MotionSettings, iteration: int) -> float:
@@ -298,17 +351,13 @@ class SuhmoStep(MotionStep):
 
     model: Suhmo
 
-    def _generate(self, poses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Go on from the first ticks of pairs of tracks.
-
-        Returns:
-            ``[R, P, 1, 136]`` the last observed poses, ``[R, P, T, 136]`` generated and true ones.
-        """
-        pairs = poses.unflatten(0, (-1, self.model.pairs))
+    def _generate(self, batch: Batch) -> Generated:
+        """Go on from the first ticks of pairs of tracks."""
+        pairs = batch.poses.unflatten(0, (-1, self.model.pairs))
         seeds = self._seeds()
         observed, true = pairs[:, :, :seeds], pairs[:, :, seeds : seeds + self.settings.steps]
         fake: Tensor = self._wrapped.generate(observed, self.settings.steps)
-        return observed[:, :, -1:], fake, true
+        return Generated(observed[:, :, -1:], fake, true, seeds)
 
     def _squared_error(self, fake: Tensor, true: Tensor) -> Tensor:
         """In units of the velocities, so that its weight does not hang on how lively the tracks are."""
@@ -318,9 +367,9 @@ class SuhmoStep(MotionStep):
 class SquaredErrorStep(SuhmoStep):
     """The squared error alone: the thesis' MLE."""
 
-    def _losses(self, poses: Tensor, reference: Tensor, iteration: int) -> dict[str, Tensor]:
-        _, fake, true = self._generate(poses)
-        loss = self._squared_error(fake, true)
+    def _losses(self, batch: Batch, iteration: int) -> dict[str, Tensor]:
+        generated = self._generate(batch)
+        loss = self._squared_error(generated.fake, generated.true)
         self._update(loss)
         return {"reconstruction": loss}
 
@@ -359,21 +408,25 @@ class AdversarialMotionStep(SuhmoStep):
     def _rates(self) -> dict[str, float]:
         return {**super()._rates(), "discriminator": self.settings.discriminator_rate}
 
-    def _losses(self, poses: Tensor, reference: Tensor, iteration: int) -> dict[str, Tensor]:
+    def _losses(self, batch: Batch, iteration: int) -> dict[str, Tensor]:
         self.judge.train()
-        last, fake, true = self._generate(poses)
-        generated, real = torch.cat([last, fake], dim=2), torch.cat([last, true], dim=2)
-        if not self.model.config.paired:  # discriminators see pairs of heads in any case
-            generated, real = (t.flatten(0, 1).unflatten(0, (-1, 2)) for t in (generated, real))
-        windows = self.judge.windows(generated.shape[2])
-        judged = self._train_judge(real, generated.detach(), windows)
+        made = self._generate(batch)
+        fake, real = (torch.cat([made.last, part], dim=2) for part in (made.fake, made.true))
+        if fake.shape[1] == 1:  # discriminators see pairs of heads in any case
+            fake, real = (t.flatten(0, 1).unflatten(0, (-1, 2)) for t in (fake, real))
+        windows = self.judge.windows(fake.shape[2])
+        judged = self._train_judge(real, fake.detach(), windows)
         self.judge.requires_grad_(False)
-        scores = self.judge(generated, windows)
+        scores = self.judge(fake, windows)
         self.judge.requires_grad_(True)
         adversarial = -torch.stack([score.mean() for score in scores.values()]).sum()
-        reconstruction = self._squared_error(fake, true)
-        self._update(adversarial + self.settings.lambda_reco * reconstruction)
-        return {**judged, "adversarial": adversarial, "reconstruction": reconstruction}
+        weight, beside = self._beside(made, batch)
+        self._update(adversarial + weight * torch.stack(list(beside.values())).sum())
+        return {**judged, "adversarial": adversarial, **beside}
+
+    def _beside(self, made: Generated, batch: Batch) -> tuple[float, dict[str, Tensor]]:
+        """The weight of what else the generator learns by, and its parts."""
+        return self.settings.lambda_reco, {"reconstruction": self._squared_error(made.fake, made.true)}
 
     def _train_judge(self, real: Tensor, fake: Tensor, windows: list[tuple[int, int]]) -> dict[str, Tensor]:
         self._judge_adam.zero_grad()

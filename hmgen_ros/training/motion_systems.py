@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Objective = Literal["adversarial", "squared_error", "energy", "own"]
+Objective = Literal["adversarial", "squared_error", "energy", "likelihood", "own"]
 MotionSystemName = Literal[
     "suhmo_rnn",
     "suhmo_transformer",

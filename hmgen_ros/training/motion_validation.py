@@ -9,6 +9,7 @@ Components are bent by ``asinh``, or the liveliest speaker alone would decide.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmgen_ros.evaluation.inception import Moments, frechet_distance
-from hmgen_ros.generators.framed_motion import FramedMotion
+from hmgen_ros.generators.framed_motion import FramedMotion, FramedState
 from hmgen_ros.training.motion_windows import MotionWindows
 from hmgen_ros.types import NUM_LANDMARKS
 
@@ -90,16 +91,26 @@ class MotionValidation:
         self.reference = self._compare(typical[::4])
 
     @torch.no_grad()
-    def __call__(self, model: FramedMotion[object]) -> dict[str, float]:
+    def __call__(self, model: FramedMotion[Any]) -> dict[str, float]:
         """``fd_window``, and speed and jerk against the data's (1 is right)."""
         model.eval()
         device = next(model.parameters()).device
         state = model.initial_state(len(self._start))
         state, _ = model.step(state, self._start.to(device))
         generator = torch.Generator(device=device).manual_seed(self._seed)
-        future = model.rollout(state, self._ticks, generator).transpose(0, 1)  # [W, T, 68, 2]
+        future = self._futures(model, state, generator).transpose(0, 1)  # [W, T, 68, 2]
         whole = torch.cat([self._start[:, None], future.cpu()], dim=1).flatten(-2)
-        return self._compare(whole)
+        return self._measure(whole)
+
+    def _futures(
+        self, model: FramedMotion[Any], state: FramedState[Any], generator: torch.Generator
+    ) -> Tensor:
+        """``[T, W, 68, 2]`` from heads that have been seen."""
+        return model.rollout(state, self._ticks, generator)
+
+    def _measure(self, windows: Tensor) -> dict[str, float]:
+        """Of ``[W, T + 1, 136]`` generated windows."""
+        return self._compare(windows)
 
     def _compare(self, windows: Tensor) -> dict[str, float]:
         found = self._features(windows).double().numpy()
@@ -113,9 +124,13 @@ class MotionValidation:
 
 def some_windows(windows: MotionWindows, count: int) -> Tensor:
     """``[W, T + 1, 136]`` windows, at most ``count``, evenly from all."""
+    return torch.cat([windows.cut(rows) for rows in some_rows(windows, count).split(_AT_ONCE)])
+
+
+def some_rows(windows: MotionWindows, count: int) -> Tensor:
+    """Numbers of windows, at most ``count``, evenly from all."""
     rows = np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(np.int64)
-    parts = [windows.cut(torch.from_numpy(part)) for part in np.array_split(rows, -(-len(rows) // _AT_ONCE))]
-    return torch.cat(parts)
+    return torch.from_numpy(rows)
 
 
 def _rows(windows: Tensor) -> tuple[Tensor, Tensor]:

@@ -119,6 +119,10 @@ class MotionWindows:
         placed = self._placed(torch.where(flipped[:, None, None, None], mirrored(placed), placed))
         return placed[:, 1:], placed[:, 0]
 
+    def heard(self, rows: Tensor) -> Tensor | None:
+        """Audio features of windows by number, of tracks that have sound; these have none."""
+        return None
+
     def _tracks(self, rows: Tensor) -> Tensor:
         """``[B, T, 68, 2]`` pixels."""
         ticks = torch.arange(self.ticks, device=rows.device)

@@ -7,7 +7,6 @@ model; the test part is not read. See :mod:`hmgen_ros.training.run_log` for what
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,9 +23,10 @@ from hmgen_ros.generators.framed_motion import FramedMotion
 from hmgen_ros.generators.hit_dvae import HitDvae, HitDvaeConfig
 from hmgen_ros.generators.noise_driven import NoiseDriven, NoiseDrivenConfig
 from hmgen_ros.generators.suhmo import Suhmo, SuhmoConfig
+from hmgen_ros.training.command_line import command_line
 from hmgen_ros.training.energy_score import EnergyScore
 from hmgen_ros.training.loop import Loop
-from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, seed_iteration
+from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, check_ship, seed_iteration
 from hmgen_ros.training.motion_card import ship
 from hmgen_ros.training.motion_steps import (
     AdversarialMotionStep,
@@ -141,8 +141,7 @@ class SuhmoTrainConfig(LoopConfig):
             raise ValueError(f"averaging must lie in [0, 1), got {self.averaging}")
         if not all(0.0 <= beta < 1.0 for beta in self.betas):
             raise ValueError(f"betas must lie in [0, 1), got {self.betas}")
-        if self.ship is not None and (not self.ship or set(self.ship) & set("/\\")):
-            raise ValueError(f"ship must be the name of a model, got {self.ship!r}")
+        check_ship(self.ship)
         if not 0.0 < self.temperature <= 2.0:
             raise ValueError(f"temperature must lie in (0, 2], got {self.temperature}")
         self.windows()
@@ -198,14 +197,7 @@ def train(config: SuhmoTrainConfig, console: Console | None = None) -> Path:
 
 def command(config: SuhmoTrainConfig) -> str:
     """The command line that trains with these settings, without the folders."""
-    words = ["hmgen", "train", "suhmo"]
-    for setting in fields(SuhmoTrainConfig):
-        value = getattr(config, setting.name)
-        if value == setting.default or setting.name in ("data", "out", "models", "force"):
-            continue
-        words.append(f"--{setting.name}".replace("_", "-"))
-        words += [] if value is True else map(str, value if isinstance(value, tuple) else [value])
-    return shlex.join(words)
+    return command_line("suhmo", config)
 
 
 def _run(config: SuhmoTrainConfig, fabric: Fabric, console: Console) -> tuple[bool, Corpus]:

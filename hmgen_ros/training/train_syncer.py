@@ -21,21 +21,23 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from hmgen_ros.data.ami import data_directory
-from hmgen_ros.data.speech_tracks import SpeechSegment, speech_segments
-from hmgen_ros.data.tracks import tracks_of
+from hmgen_ros.data.speech_tracks import SpeechSegment, at_speed, speech_segments
+from hmgen_ros.data.tracks import Corpus, tracks_of
 from hmgen_ros.evaluation.sync_metrics import synchrony
 from hmgen_ros.generators.syncer import LEVELS, Embedded, SyncerConfig, SyncerPyramid
 from hmgen_ros.perception.audio_features import Kind
+from hmgen_ros.training.command_line import command_line
 from hmgen_ros.training.loop import Loop
-from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, batch_indices, seed_iteration
+from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, batch_indices, check_ship, seed_iteration
 from hmgen_ros.training.motion_windows import WindowSettings
 from hmgen_ros.training.run_log import RunFolder
-from hmgen_ros.training.speech_windows import SpeechWindows
+from hmgen_ros.training.speech_windows import SpeechWindows, livelier
 from hmgen_ros.training.sync_losses import info_nce, scores, triplet
+from hmgen_ros.training.syncer_card import ship
 from hmgen_ros.training.train_suhmo import describe
 
 #: Where things lie does not change a run's numbers.
-_PLACES = ("data", "out")
+_PLACES = ("data", "out", "models", "ship")
 #: Windows that units are measured on, and that each evaluation asks about.
 _MEASURED, _ASKED = 2000, 2000
 #: Cosines are multiplied by this at first, and by this at most.
@@ -61,23 +63,34 @@ class SyncerTrainConfig(LoopConfig):
         rate: AdamW's learning rate at first; it falls to nothing along a cosine over the run.
         weight_decay: AdamW's.
         stretch: faces are wider or narrower by a factor of up to ``1 + stretch``.
+        speeds: each piece is also learned from spoken at these speeds, which makes other voices of it.
+        colour: each sequence is heard through another microphone: features are shifted by up to some of these
+            standard deviations, all along it.
+        liveliness: faces move more or less, and mouths once more or less, by a factor of up to this.
+        ship: write the best pyramid to ``models`` under this name, with manifest entry and card.
+        models: folder of the shipped models.
     """
 
     iterations: int = 3000
     data: Path | None = None
     out: Path = Path("out/syncer")
     loss: Literal["infonce", "triplet"] = "infonce"
-    features: Kind = "mfcc"
-    ticks: int = 72
+    features: Kind = "logmel"
+    ticks: int = 58
     hidden: int = 128
     embedding: int = 64
-    dropout: float = 0.1
+    dropout: float = 0.25
     batch: int = 32
     anchors: int = 256
     negatives: int = 48
     rate: float = 1e-3
     weight_decay: float = 1e-2
     stretch: float = 0.15
+    speeds: tuple[float, ...] = (0.8, 0.9, 1.1, 1.25)
+    colour: float = 0.5
+    liveliness: float = 1.5
+    ship: str | None = None
+    models: Path = Path("models")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,6 +107,13 @@ class SyncerTrainConfig(LoopConfig):
             raise ValueError(
                 f"rate must be above 0 and weight_decay at least 0, got {self.rate}, {self.weight_decay}"
             )
+        if self.colour < 0.0:
+            raise ValueError(f"colour must be at least 0, got {self.colour}")
+        if not self.liveliness >= 1.0 or not all(0.5 <= speed <= 2.0 for speed in self.speeds):
+            raise ValueError(
+                f"liveliness must be at least 1 and speeds in [0.5, 2], got {self.liveliness}, {self.speeds}"
+            )
+        check_ship(self.ship)
         self.syncer()
         self.windows()
 
@@ -127,6 +147,15 @@ def train(config: SyncerTrainConfig, console: Console | None = None) -> Path:
     console = console or Console()
     if not fabric.is_global_zero:
         console = Console(quiet=True)
+    finished, corpus = _run(config, fabric, console)
+    if finished and config.ship and fabric.is_global_zero:
+        path = ship(config.folder, config.ship, config.models, command_line("syncer", config), corpus)
+        console.print(f"wrote {path}", highlight=False)
+    return config.folder.path
+
+
+def _run(config: SyncerTrainConfig, fabric: Fabric, console: Console) -> tuple[bool, Corpus]:
+    """Whether the run has come to its end, and what it was trained on."""
     folder = config.folder
     if fabric.is_global_zero:
         given = {name: value for name, value in asdict(config).items() if name not in (*OPTIONS, *_PLACES)}
@@ -135,17 +164,21 @@ def train(config: SyncerTrainConfig, console: Console | None = None) -> Path:
         options = {name: getattr(config, name) for name in OPTIONS if name != "iterations"}
         folder.prepare(given, options, config.force)
     fabric.barrier()
+    training, corpus = _speech(config, "train")
     if folder.finished(config.iterations):
         console.print(f"{folder.path} is finished; --force starts over", highlight=False)
-        return folder.path
-    parts = []
-    for name, split in (("training", "train"), ("validation", "validation")):
-        tracks = [track for track in tracks_of(data_directory(config.data)) if track.split == split]
-        speech, corpus = speech_segments(tracks)
-        console.print(describe(name, corpus), highlight=False)
-        parts.append(speech)
-    Loop(fabric, SyncerStep(config, *parts), config, folder, console, metric="missed").run()
-    return folder.path
+        return True, corpus
+    held_out, unseen = _speech(config, "validation")
+    for name, part in (("training", corpus), ("validation", unseen)):
+        console.print(describe(name, part), highlight=False)
+    step = SyncerStep(config, training, held_out)
+    return Loop(fabric, step, config, folder, console, metric="missed").run(), corpus
+
+
+def _speech(config: SyncerTrainConfig, split: str) -> tuple[list[SpeechSegment], Corpus]:
+    """The pieces of the tracks of one part that have sound; raises CorpusError as :func:`train` does."""
+    tracks = [track for track in tracks_of(data_directory(config.data)) if track.split == split]
+    return speech_segments(tracks)
 
 
 class SyncerStep:
@@ -156,10 +189,14 @@ class SyncerStep:
     ) -> None:
         """Lay out the windows and measure units; raises ValueError where no piece is long enough."""
         self._config = config
-        self._windows = SpeechWindows(training, config.ticks, config.features, config.windows())
-        unseen = SpeechWindows(held_out, config.ticks, config.features)
-        rows = _even(len(unseen), 2 * _ASKED // config.ticks)
-        self._unseen = unseen.cut(rows), unseen.heard(rows)
+        told = [at_speed(piece, speed) for speed in (1.0, *config.speeds) for piece in training]
+        self._windows = SpeechWindows(told, config.ticks, config.features, config.windows())
+        known = {piece.segment.track.speaker for piece in training}
+        self._unseen = [
+            _some(SpeechWindows(part, config.ticks, config.features))
+            for new in (False, True)
+            if (part := [piece for piece in held_out if (piece.segment.track.speaker not in known) is new])
+        ]
         seed_iteration(config.seed, 0, 0)
         self.syncer = SyncerPyramid(config.syncer())
         rows = _even(len(self._windows), _MEASURED)
@@ -189,7 +226,7 @@ class SyncerStep:
         self._fabric, self._processes = fabric, fabric.world_size
         self._wrapped, self._adam = fabric.setup(_Losses(self.syncer, self._scale, self._config), self._adam)
         self._windows.to(fabric.device)
-        self._unseen = self._unseen[0].to(fabric.device), self._unseen[1].to(fabric.device)
+        self._unseen = [(poses.to(fabric.device), heard.to(fabric.device)) for poses, heard in self._unseen]
 
     def step(self, iteration: int) -> dict[str, float]:
         """One iteration."""
@@ -200,8 +237,10 @@ class SyncerStep:
         batch = config.batch * self._processes
         chosen = batch_indices(len(self._windows), batch, iteration, config.seed)
         rows = torch.from_numpy(chosen[self._fabric.global_rank :: self._processes]).to(self._fabric.device)
-        poses, _ = self._windows.draw(rows)
-        losses: list[Tensor] = self._wrapped(poses, self._windows.heard(rows))
+        poses = livelier(self._windows.draw(rows)[0], config.liveliness)
+        heard = self._windows.heard(rows)
+        shift = torch.randn(len(rows), 1, 1, heard.shape[-1], device=heard.device)
+        losses: list[Tensor] = self._wrapped(poses, heard + config.colour * self.syncer.norm.unit * shift)
         self._adam.zero_grad()
         self._fabric.backward(torch.stack(losses).sum())
         self._adam.step()
@@ -209,14 +248,24 @@ class SyncerStep:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Held-out retrieval and offsets, by level; ``missed`` is the mean part that is not retrieved."""
-        levels = self.syncer.eval()(*self._unseen)
+        """Held-out retrieval and offsets, by level; ``missed`` is the mean part that is not retrieved.
+
+        Of speakers that were trained on and of others, the mean of both: there are many more windows of the
+        former, and what is wanted are syncers for anybody.
+        """
+        self.syncer.eval()
+        parts = [self._measured(*part) for part in self._unseen]
+        found = {name: sum(part[name] for part in parts) / len(parts) for name in parts[0]}
+        missed = 1.0 - sum(found[f"retrieved_{i + 1}"] for i in range(LEVELS)) / LEVELS
+        new = {f"new_{name}": value for name, value in parts[-1].items()}
+        return {"missed": missed, **found, **new}
+
+    def _measured(self, poses: Tensor, heard: Tensor) -> dict[str, float]:
         found: dict[str, float] = {}
-        for i, level in enumerate(levels, start=1):
+        for i, level in enumerate(self.syncer(poses, heard), start=1):
             found[f"retrieved_{i}"] = retrieval(level, self._config.negatives)
             found[f"in_time_{i}"] = in_time(level)
-        missed = 1.0 - sum(found[f"retrieved_{i + 1}"] for i in range(LEVELS)) / LEVELS
-        return {"missed": missed, **found}
+        return found
 
     def reference(self) -> dict[str, float]:
         """What guessing gives."""
@@ -266,6 +315,12 @@ def retrieval(level: Embedded, negatives: int, seed: int = 0) -> float:
 def in_time(level: Embedded) -> float:
     """How often the offset of a sequence is found to a sample."""
     return float((synchrony(level).offset.abs() <= 1).float().mean())
+
+
+def _some(windows: SpeechWindows) -> tuple[Tensor, Tensor]:
+    """Poses and sound of windows, evenly from all."""
+    rows = _even(len(windows), 2 * _ASKED // windows.ticks)
+    return windows.cut(rows), windows.heard(rows)
 
 
 def _even(count: int, most: int) -> Tensor:

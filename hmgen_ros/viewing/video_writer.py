@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -38,20 +39,23 @@ class VideoWriter:
             video's sample rate).
     """
 
-    def __init__(self, path: Path, fps: int = 25, sample_rate: int | None = 16_000) -> None:
+    def __init__(
+        self, path: Path, fps: int = 25, sample_rate: int | None = 16_000, lossless: bool = False
+    ) -> None:
         """Open ``path`` for writing.
 
         Args:
             path: the mp4 file; its folder must exist.
             fps: nominal pictures a second; every picture keeps its own stamp.
             sample_rate: of the mono sound, None for a silent video.
+            lossless: keep every pixel, for programs to read; not all players show such files.
         """
         self.counts = Counts()
         self._container = av.open(str(path), "w")
         self._fps = fps
         self._video: av.VideoStream | None = None
         self._audio: av.AudioStream | None = None
-        self._rate = sample_rate
+        self._rate, self._lossless = sample_rate, lossless
         if sample_rate is not None:
             self._audio = self._container.add_stream("aac", rate=sample_rate, layout="mono")
         self._origin_ns: int | None = None  # stamp of time 0; moves when the source's time jumps
@@ -132,10 +136,12 @@ class VideoWriter:
         height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
         if not height or not width:
             return
-        self._video = self._container.add_stream(
-            "libx264", rate=self._fps, options={"preset": "veryfast", "crf": "23"}
-        )
-        self._video.width, self._video.height, self._video.pix_fmt = width, height, "yuv420p"
+        codec: Literal["libx264", "libx264rgb"] = "libx264rgb" if self._lossless else "libx264"
+        quality = {"qp": "0"} if self._lossless else {"crf": "23"}
+        options = {"preset": "veryfast", **quality}
+        self._video = self._container.add_stream(codec, rate=self._fps, options=options)
+        self._video.width, self._video.height = width, height
+        self._video.pix_fmt = "bgr24" if self._lossless else "yuv420p"
         self._video.codec_context.time_base = _MICROSECONDS
         self._video.codec_context.thread_count = 1
         self._origin_ns = stamp_ns
