@@ -276,7 +276,7 @@ def test_the_command_writes_what_it_shows(
     assert report["scores"]["windows"] == [71, 34, 15, 6]
     assert report["landmarks"] == str(CLIP)
     # By its file as by its name.
-    config = EvaluateSyncConfig(CLIP, CLIP.with_suffix(".flac"), syncer=str(shipped))
+    config = EvaluateSyncConfig(landmarks=CLIP, audio=CLIP.with_suffix(".flac"), syncer=str(shipped))
     assert evaluate_sync(config, QUIET)["scores"] == report["scores"]
 
 
@@ -300,4 +300,4 @@ def test_other_models_are_no_syncers(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="kind"):
         load_syncer(str(tmp_path / "other.safetensors"))
     with pytest.raises(ValueError, match="threads"):
-        EvaluateSyncConfig(CLIP, CLIP, threads=0)
+        EvaluateSyncConfig(landmarks=CLIP, audio=CLIP, threads=0)

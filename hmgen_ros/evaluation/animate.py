@@ -29,7 +29,6 @@ from hmgen_ros.evaluation.animate_inputs import (
     read_start,
 )
 from hmgen_ros.evaluation.animate_outputs import check_paths, numbered, write_film, write_raster, write_track
-from hmgen_ros.generators import weights
 from hmgen_ros.generators.head_frame import head_frame
 from hmgen_ros.generators.ms_sync import MsSync
 from hmgen_ros.generators.speech_models import (
@@ -113,7 +112,7 @@ def animate(config: AnimateConfig, console: Console | None = None) -> Floats:
         hmgen_ros.generators.weights.WeightsError: the model file is missing, damaged, or does not hear.
     """
     console = console or Console()
-    model = load(config.model)
+    model = load_speech_generator(config.model)
     start = read_start(config.face)
     _check_size(config, start)
     speech = read_speech(config.speech, model.config.look_ahead)
@@ -134,13 +133,6 @@ def animate(config: AnimateConfig, console: Console | None = None) -> Floats:
     _write_others(config, motion, start, speech)
     _tell(config, speech, console)
     return motion
-
-
-def load(model: str) -> MsSync:
-    """A shipped generator by name, or one of a file; raises WeightsError."""
-    if model in SPEECH_GENERATORS:
-        return load_speech_generator(model)
-    return MsSync.from_weights(weights.read(Path(model)))
 
 
 def spoken(model: MsSync, face: Floats, speech: Speech, samples: int, seed: int) -> Iterator[Tensor]:
