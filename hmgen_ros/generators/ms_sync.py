@@ -126,7 +126,7 @@ class MsSync(NoiseDriven):
         """
         self._check(state, heard)
         speech, levels = self.pyramid.step(state.core.speech, heard)
-        return replace(state, core=self._moved_by(replace(state.core, speech=speech), levels))
+        return replace(state, core=replace(state.core, speech=speech, **self._moved(state.core, levels)))
 
     def rollout_speaking(self, state: FramedState[Any], heard: Tensor, generator: torch.Generator) -> Tensor:
         """Let heads speak.
@@ -221,19 +221,17 @@ class MsSync(NoiseDriven):
 
     # -- parts ----------------------------------------------------------------------------------------------
 
-    def _expecting(self, core: NoiseDrivenState, mean: Tensor, loose: Tensor) -> NoiseDrivenState:
-        assert isinstance(core, MsSyncState)
+    def _expecting(self, mean: Tensor, loose: Tensor) -> dict[str, Tensor]:
         if not self.config.noise:
             zeros = torch.zeros_like(mean)
-            return replace(core, expected=zeros, deviation=zeros + 1.0, unheard=zeros, loose=zeros)
-        expecting = super()._expecting(core, mean, loose)
-        return replace(expecting, unheard=mean, loose=loose)  # type: ignore[call-arg]
+            return {"expected": zeros, "deviation": zeros + 1.0, "unheard": zeros, "loose": zeros}
+        return {**super()._expecting(mean, loose), "unheard": mean, "loose": loose}
 
     def _hearing(self, core: NoiseDrivenState, sound: Tensor | None, tick: int) -> NoiseDrivenState:
-        return core if sound is None else self._moved_by(core, sound[:, tick])
+        return core if sound is None else replace(core, **self._moved(core, sound[:, tick]))
 
-    def _moved_by(self, core: NoiseDrivenState, levels: Tensor) -> NoiseDrivenState:
-        """What ``[N, 4, C]`` of the sound say of the next velocity."""
+    def _moved(self, core: NoiseDrivenState, levels: Tensor) -> dict[str, Tensor]:
+        """Fields of the state: what ``[N, 4, C]`` of the sound say of the next velocity."""
         assert isinstance(core, MsSyncState)
         nearby = core.place + core.away[:, POSE:]
         known = torch.cat([nearby, core.hidden], dim=-1).expand(self._levels, -1, -1)
@@ -241,10 +239,10 @@ class MsSync(NoiseDriven):
         spoken = self.branches(inputs, self.back[-self.config.directions :])
         expected = torch.addmm(core.unheard, spoken.velocity, self.into[:, :POSE])
         if not self.config.noise:
-            return replace(core, expected=expected)
+            return {"expected": expected}
         # The weaker directions tremble as they do unheard.
         loose = functional.pad(spoken.loose, (POSE - self.config.directions, 0))
-        return replace(super()._expecting(core, expected, core.loose + loose))
+        return super()._expecting(expected, core.loose + loose)
 
     def _following(self, core: NoiseDrivenState, noise: Tensor | None) -> Tensor:
         return super()._following(core, noise if self.config.noise else None)

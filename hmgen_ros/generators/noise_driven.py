@@ -303,12 +303,12 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
         hidden, cell = self.cell(inputs, (core.hidden, core.cell))
         given = torch.addcmul(self.drawn(hidden), begins, self.opening)
         linear = self.linear(torch.cat([core.velocity, core.before, far * self.nearer], dim=-1))
-        core = replace(core, hidden=hidden, cell=cell)
-        return self._expecting(core, given[:, :POSE] + linear, given[:, POSE:])
+        expecting = self._expecting(given[:, :POSE] + linear, given[:, POSE:])
+        return replace(core, hidden=hidden, cell=cell, **expecting)
 
-    def _expecting(self, core: NoiseDrivenState, mean: Tensor, loose: Tensor) -> NoiseDrivenState:
-        """What is expected of the next velocity; ``loose`` tells how much of it is drawn."""
-        return replace(core, expected=mean, deviation=nn.functional.softplus(loose) + _SMALLEST)
+    def _expecting(self, mean: Tensor, loose: Tensor) -> dict[str, Tensor]:
+        """Fields of the state: what is expected of the next velocity; ``loose`` tells how much is drawn."""
+        return {"expected": mean, "deviation": nn.functional.softplus(loose) + _SMALLEST}
 
     def _hearing(self, core: NoiseDrivenState, sound: Tensor | None, tick: int) -> NoiseDrivenState:
         """What changes by what is heard at a tick; nothing, for this generator does not hear."""
