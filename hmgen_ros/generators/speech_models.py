@@ -13,7 +13,6 @@ SPEECH_GENERATORS: Mapping[str, str] = {
     "speech_driven": "speech_driven",
     "causal": "speech_causal",
     "single_scale": "speech_single_scale",
-    "no_sync_loss": "speech_no_sync_loss",
     "likelihood": "speech_likelihood",
     "ms_sync_short": "ms_sync_short",
     "ms_sync_long": "ms_sync_long",
