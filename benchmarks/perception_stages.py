@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from hmgen_ros.perception.pipeline import Perception, PerceptionConfig
-from hmgen_ros.perception.voice import SAMPLE_RATE
+from hmgen_ros.perception.perception_config import PerceptionConfig
+from hmgen_ros.perception.pipeline import Perception
+from hmgen_ros.perception.sound_joiner import SAMPLE_RATE
 from hmgen_ros.resources import resource
 from hmgen_ros.types import TICK_HZ, TICK_NS, UNKNOWN_MASK, Action, AudioChunk, Frame, Scene
 

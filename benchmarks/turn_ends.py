@@ -32,7 +32,8 @@ from rich.table import Table
 from scipy.stats import rankdata
 
 from hmgen_ros.data.ami import CorpusError, data_directory
-from hmgen_ros.perception.voice import SAMPLE_RATE, WINDOW, VoiceModel
+from hmgen_ros.perception.sound_joiner import SAMPLE_RATE
+from hmgen_ros.perception.voice import WINDOW, VoiceModel
 from hmgen_ros.resources import resource
 
 #: The version that the printed command installs and that was tested.

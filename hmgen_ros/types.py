@@ -156,6 +156,8 @@ class Person:
         probabilities: ``[NUM_ACTIONS]`` float32, probability of each action code; entry 0 is the
             probability that none holds; NaN for an action that this set-up cannot observe.
         age_ticks: ticks since the person entered, 0 for the first.
+        voice_match: probability in [0, 1] that a voice, if one is heard, is this person's; what all people
+            lack to 1 is that of nobody in view; NaN without sound.
     """
 
     person_id: str
@@ -164,6 +166,7 @@ class Person:
     actions: int
     probabilities: NDArray[np.float32]
     age_ticks: int = 0
+    voice_match: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)

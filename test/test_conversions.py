@@ -81,7 +81,7 @@ def test_scene_survives_the_wire(stamp: int, masks: list[int], seen: bool, voice
     probabilities = np.linspace(0, 1, NUM_ACTIONS, dtype=np.float32)
     probabilities[3] = np.nan
     people = tuple(
-        Person(f"p{i}", face(i) if seen else None, voice, mask, probabilities, i)
+        Person(f"p{i}", face(i) if seen else None, voice, mask, probabilities, i, voice / 2)
         for i, mask in enumerate(masks)
     )
     scene = Scene(stamp, 7, people, voice, (640, 480), "left_camera", missed, True)
@@ -90,6 +90,7 @@ def test_scene_survives_the_wire(stamp: int, masks: list[int], seen: bool, voice
     assert (back.stamp_ns, back.tick, back.missed_ticks, back.reset) == (stamp, 7, missed, True)
     assert (back.image_size, back.frame_id, back.voice_activity) == ((640, 480), "left_camera", voice)
     assert [p.actions for p in back.people] == masks
+    assert [p.voice_match for p in back.people] == pytest.approx([voice / 2] * len(masks))
     for one, other in zip(scene.people, back.people, strict=True):
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
         assert (one.face is None) == (other.face is None)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import psutil
 import pytest
 import rclpy
@@ -11,8 +12,9 @@ from rclpy.parameter import Parameter
 
 from hmgen_ros.nodes.base import HmgenNode
 from hmgen_ros.nodes.media_node import MediaNode
+from hmgen_ros.nodes.perception_node import PerceptionNode
 from hmgen_ros.nodes.worker import Worker
-from hmgen_ros.types import Counts
+from hmgen_ros.types import Counts, Frame
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -109,4 +111,39 @@ def test_a_defect_while_playing_ends_the_playback_in_good_order(monkeypatch: pyt
     assert ended.wait(10)
     assert node.counts["internal_error"] == 1
     node.trigger_deactivate()
+    node.destroy_node()
+
+
+def perception(**values: object) -> PerceptionNode:
+    overrides = {"workers": 1, **values}
+    return PerceptionNode(True, [Parameter(name, value=value) for name, value in overrides.items()])
+
+
+def test_perception_without_a_syncer_says_so_once_and_works() -> None:
+    node = perception(syncer="lipreader")
+    assert node.bring_up()
+    for _ in range(3):
+        node.perceive(Frame(node.now_ns(), np.zeros((48, 64, 3), np.uint8)))
+    assert node.counts["no_syncer"] == 1
+    assert node.details()["av_offset_ms"] == "nan"
+    node.shut_down()
+    node.destroy_node()
+    switched_off = perception(active_speaker=False, syncer="lipreader")
+    switched_off.trigger_configure()
+    assert switched_off.counts["no_syncer"] == 0
+    switched_off.destroy_node()
+
+
+@pytest.mark.parametrize(
+    ("ms", "already", "wanted"), [(-200.0, 0.0, ("after", "to -200")), (160.0, 40.0, ("before", "to 200"))]
+)
+def test_stamps_that_are_apart_are_said_with_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, ms: float, already: float, wanted: tuple[str, str]
+) -> None:
+    node = perception(audio_offset_ms=already)
+    monkeypatch.setattr(PerceptionNode, "av_offset_ms", ms)
+    assert node.details()["av_offset_ms"] == f"{ms:.0f}"
+    text = node._texts()["av_offset"]
+    for part in (f"{abs(ms):.0f} ms apart", *wanted):
+        assert part in text
     node.destroy_node()

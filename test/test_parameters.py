@@ -7,7 +7,7 @@ import pytest
 
 from hmgen_ros.nodes.parameters import load_specs
 from hmgen_ros.perception.hysteresis import LatchConfig
-from hmgen_ros.perception.pipeline import PerceptionConfig
+from hmgen_ros.perception.perception_config import PerceptionConfig
 
 NODES = sorted(
     path.name.removesuffix(".yaml")

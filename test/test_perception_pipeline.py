@@ -5,15 +5,17 @@ import numpy as np
 import pytest
 from perception_scene import chunk, frames, play, sound, truth
 
-from hmgen_ros.perception.pipeline import Perception, PerceptionConfig
+from hmgen_ros.perception.perception_config import PerceptionConfig
+from hmgen_ros.perception.pipeline import Perception
+from hmgen_ros.syncer_embedder import load_embedder
 from hmgen_ros.types import NUM_ACTIONS, TICK_NS, UNKNOWN_MASK, Action, Frame
 
 SECONDS = 12
 STAGES = {"detect", "landmarks", "pose", "track", "voice", "actions"}
 
 
-def perceive(**settings) -> Perception:
-    return Perception(PerceptionConfig(**{"seed": 1, "workers": 1, **settings}))
+def perceive(embedder=None, **settings) -> Perception:
+    return Perception(PerceptionConfig(**{"seed": 1, "workers": 1, **settings}), embedder)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,7 @@ def equal(a, b) -> bool:
             q.age_ticks,
         )
         same &= p.probabilities.tobytes() == q.probabilities.tobytes()
+        same &= repr(p.voice_match) == repr(q.voice_match)
         same &= (p.face is None) == (q.face is None)
         if p.face is not None and q.face is not None:
             same &= p.face.landmarks.tobytes() == q.face.landmarks.tobytes()
@@ -103,6 +106,7 @@ def test_values_are_what_the_types_promise(played):
         for person in scene.people:
             face = person.face
             assert 0 <= person.voice_activity <= 1
+            assert 0 <= person.voice_match <= 1 or np.isnan(scene.voice_activity)
             assert person.probabilities.shape == (NUM_ACTIONS,)
             assert person.probabilities.dtype == np.float32
             seen = np.flatnonzero(~np.isnan(person.probabilities))
@@ -201,6 +205,7 @@ def test_without_sound_lips_decide_with_less_trust(played):
     images = frames(SECONDS * 25)[:150]
     scenes = play(perceive(), images)
     assert all(np.isnan(s.voice_activity) for s in scenes)
+    assert all(np.isnan(p.voice_match) for s in scenes for p in s.people)
     best = max(p.voice_activity for s in scenes for p in s.people)
     assert 0.5 < best <= PerceptionConfig().lips_only_trust + 1e-6
 
@@ -255,6 +260,63 @@ def test_a_still_picture_gives_still_landmarks():
         assert np.ptp(track, axis=0).max() < 0.05
 
 
+@pytest.fixture(scope="module")
+def matched():
+    """With the shipped syncer: the perception and its scenes."""
+    perception = perceive(load_embedder("syncer"))
+    return perception, play(perception, frames(SECONDS * 25), sound(SECONDS))
+
+
+def test_the_voice_is_that_of_who_speaks(matched):
+    """The whole path on real people, where one has spoken alone for half a second."""
+    _, scenes = matched
+    right = []
+    speaking = [known["speaking"] for known in truth()["people"]]
+    for i, spans in enumerate(speaking):
+        others = [span for j, other in enumerate(speaking) if j != i for span in other]
+        for begin, end in spans:
+            for tick in range(int(begin * 25) + 12, min(int(end * 25), len(scenes))):
+                people = sorted(scenes[tick].people, key=lambda p: p.face.origin_px[0])
+                if not any(a <= tick / 25 < b for a, b in others):
+                    right.append(people[i].voice_match)
+                    assert sum(p.voice_match for p in people) <= 1 + 1e-6
+    assert len(right) > 50
+    assert np.mean(right) > 0.8
+    assert speaking_f1(scenes) > 0.8
+    assert matched[0].counts["av_offset"] == 0
+    assert matched[0].times.window("match").count == len(scenes)
+
+
+def test_faces_are_held_against_the_voice_alike_however_sound_arrives(matched):
+    _, scenes = matched
+    n = 150
+    other = perceive(load_embedder("syncer"))
+    for _ in range(2):  # the second time after a jump back
+        again = play(other, frames(SECONDS * 25)[:n], sound(SECONDS)[: n * 640], ahead_s=1.0, size=4000)
+        assert all(equal(a, b) for a, b in zip(scenes[:n], again, strict=True))
+
+
+def test_sound_that_is_stamped_late_is_found_out():
+    perception = perceive(load_embedder("syncer"), audio_offset_ms=200.0)
+    images = frames(22 * 25)
+    assert np.isnan(perception.av_offset_ms)
+    play(perception, images[:50], sound(22)[: 50 * 640])
+    assert np.isnan(perception.av_offset_ms)
+    play(perception, images, sound(22))
+    assert perception.av_offset_ms == pytest.approx(-200, abs=41)
+    assert perception.counts["av_offset"] > 0
+    perception.reset()
+    assert np.isnan(perception.av_offset_ms)
+
+
+def test_without_a_syncer_or_with_one_that_is_switched_off_lips_decide(played):
+    _, scenes = played
+    off = perceive(load_embedder("syncer"), active_speaker=False)
+    again = play(off, frames(SECONDS * 25)[:60], sound(SECONDS))
+    assert all(equal(a, b) for a, b in zip(scenes[:60], again, strict=True))
+    assert np.isnan(off.av_offset_ms)
+
+
 def test_audio_is_checked():
     with pytest.raises(ValueError, match="mono"):
         perceive().push_audio(chunk(0, np.zeros((10, 2), np.float32)))
@@ -270,6 +332,8 @@ def test_audio_is_checked():
         ("max_people", 99),
         ("min_overlap", 0),
         ("audio_lag_ms", -1),
+        ("audio_offset_ms", 5000),
+        ("match_memory_s", 0),
         ("camera_matrix", (1.0, 2.0)),
         ("unseen_voice", float("nan")),
     ],

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hmgen_ros.perception.speaking import LipMotion, lip_log_odds, speaking_probabilities
+from hmgen_ros.perception.speaking import LipMotion, lip_log_odds, speaking_probabilities, voice_owners
 
 MOVING, STILL = 4.0, -4.0
 
@@ -141,6 +141,27 @@ def test_more_motion_is_never_less_speech(a, b, voice):
     before = speaking_probabilities([low, *others], voice)
     after = speaking_probabilities([high, *others], voice)
     assert after[0] >= before[0] - 1e-12
+
+
+def test_a_voice_has_one_owner_or_none_in_view():
+    owners = voice_owners([MOVING, STILL, STILL])
+    assert owners[0] > 0.9
+    assert voice_owners([STILL, STILL, STILL]).sum() < 0.4  # most likely somebody out of view
+    shared = voice_owners([MOVING, MOVING])
+    assert shared[0] == pytest.approx(shared[1])
+    assert 0.9 < shared.sum() < 1.0
+    # Lips that move in time with the voice beat those that merely move.
+    assert voice_owners([MOVING + 3.0, MOVING - 3.0])[0] > 0.99
+    assert len(voice_owners([])) == 0
+
+
+@given(odds=st.lists(st.floats(-8, 8), min_size=1, max_size=6), unseen=st.floats(0, 1))
+def test_owners_are_probabilities_and_blind_to_the_order(odds, unseen):
+    p = voice_owners(odds, unseen)
+    assert ((p >= 0) & (p <= 1)).all()
+    assert p.sum() <= 1 + 1e-12
+    np.testing.assert_allclose(voice_owners(odds[::-1], unseen)[::-1], p, atol=1e-12)
+    assert p[np.argmax(odds)] == p.max()
 
 
 @pytest.mark.parametrize("people", [1, 3, 6])

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from hmgen_ros.perception import voice as voice_module
-from hmgen_ros.perception.voice import SAMPLE_RATE, WINDOW, VoiceActivity
+from hmgen_ros.perception.sound_joiner import SAMPLE_RATE
+from hmgen_ros.perception.voice import WINDOW, VoiceActivity
 from hmgen_ros.resources import resource
 from hmgen_ros.types import AudioChunk, Counts
 

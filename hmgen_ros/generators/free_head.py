@@ -7,28 +7,25 @@ what will happen, and consecutive trajectories agree.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from hmgen_ros.generators import motion_models
 from hmgen_ros.generators.framed_motion import FramedMotion
+from hmgen_ros.generators.head_ahead import FACE_PX, IMAGE_SIZE, HeadAhead, HeadTick, points_of
 from hmgen_ros.generators.head_forecaster import PoseSolver
 from hmgen_ros.generators.seats import steps_of
 from hmgen_ros.types import NUM_LANDMARKS, Counts, HeadMotion
-
-#: Pixels: size of the imagined picture, and of the face in its middle (root mean square distance of the
-#: landmarks from their centroid).
-IMAGE_SIZE, FACE_PX = (640, 480), 60.0
 
 
 class FreeHead:
     """Generates one head without end.
 
     Attributes:
+        steps: ticks of a trajectory.
+        moves: its generator, with the ticks that it has generated ahead.
         rest: ``[3]`` yaw, pitch and roll of the face that the motion begins with, rad.
         counts: ``pose_drawn_back`` (generated poses that had left what faces of the training set did),
             ``pose_unsolved`` (faces whose orientation could not be told: the last one is held) and
@@ -55,16 +52,11 @@ class FreeHead:
         Raises:
             ValueError: the model's mean face is no face.
         """
-        self._model, self._solve_pose = model.eval(), solve_pose
-        self._steps, self._seed = steps_of(horizon_s), seed
-        self._generator = torch.Generator(device=torch.device(device))
-        mean = torch.as_tensor(model.mean).reshape(1, NUM_LANDMARKS, 2)
-        self._face = mean * FACE_PX + mean.new_tensor(IMAGE_SIZE) / 2.0
+        self.steps = steps_of(horizon_s)
         self.counts = Counts()
-        rest = solve_pose(self._face[0].cpu().numpy(), IMAGE_SIZE)
-        if rest is None:
-            raise ValueError("the model's mean face does not look like a head; train the model again")
-        self.rest = np.array([rest.yaw, rest.pitch, rest.roll])
+        rest = _at_rest(model, solve_pose, device)
+        self.rest = rest.angles
+        self.moves = HeadAhead(model, solve_pose, rest, seed, self.counts)
         self.reset()
 
     @classmethod
@@ -79,44 +71,37 @@ class FreeHead:
         """
         return cls(motion_models.load(model, device), solve_pose, device, horizon_s, seed)
 
+    @torch.inference_mode()
     def reset(self) -> None:
-        """Begin the same motion again."""
-        self._generator.manual_seed(self._seed)
-        self._begin()
+        """Begin the same motion again, with the ticks of the first trajectory generated."""
+        self.moves.begin()
+        self.moves.take_over()
+        while len(self.moves.ahead) < self.steps:
+            self.moves.extend()
 
     @torch.inference_mode()
     def tick(self, stamp_ns: int, person_id: str) -> HeadMotion:
         """The head's next tick and where it goes from there; stamp and name are written into it."""
-        self._generate()
-        self._ahead.popleft()
-        landmarks = np.stack([points for points, _ in self._ahead])
-        pose = np.stack([angles for _, angles in self._ahead]).astype(np.float32)
+        self.moves.go_on()
+        self.moves.extend()
+        return self.motion(stamp_ns, person_id, self.moves)
+
+    def motion(self, stamp_ns: int, person_id: str, head: HeadAhead) -> HeadMotion:
+        """The trajectory of the ticks that a generator is ahead, at least one; the last is held."""
+        held = [head.ahead[-1]] * (self.steps - len(head.ahead))
+        ticks = [*head.ahead, *held]
+        landmarks = np.stack([tick.points for tick in ticks])
+        angles = np.stack([tick.angles for tick in ticks]).astype(np.float32)
         origin = np.asarray(IMAGE_SIZE, np.float32) / 2.0
-        return HeadMotion(stamp_ns, person_id, landmarks, origin, FACE_PX, pose)
+        return HeadMotion(stamp_ns, person_id, landmarks, origin, FACE_PX, angles)
 
-    @torch.inference_mode()
-    def _begin(self) -> None:
-        """At rest, with the ticks of the first trajectory generated."""
-        state, _ = self._model.step(self._model.initial_state(1), self._face)
-        self._state = self._model.start(state, self._generator)
-        face = self._face[0].cpu().numpy().astype(np.float32)
-        self._ahead: deque[tuple[NDArray[np.float32], NDArray[np.float64]]] = deque([(face, self.rest)])
-        while len(self._ahead) < self._steps:
-            self._generate()
 
-    def _generate(self) -> None:
-        """One more tick at the far end."""
-        drawn_back = int(self._model.plausible.corrected)
-        state, poses = self._model.advance(self._state, self._generator)
-        self.counts.add("pose_drawn_back", int(self._model.plausible.corrected) - drawn_back)
-        points, angles = poses[0].cpu().numpy().astype(np.float32), self._ahead[-1][1]
-        if not np.isfinite(points).all():
-            self.counts.add("pose_not_finite")
-            state, _ = self._model.step(self._model.initial_state(1), self._face)
-            state, points = self._model.start(state, self._generator), self._ahead[-1][0]
-        elif (pose := self._solve_pose(points, IMAGE_SIZE)) is None:
-            self.counts.add("pose_unsolved")
-        else:
-            angles = np.array([pose.yaw, pose.pitch, pose.roll])
-        self._state = state
-        self._ahead.append((points, angles))
+def _at_rest(model: FramedMotion[Any], solve_pose: PoseSolver, device: str) -> HeadTick:
+    """The mean face, not seen yet; raises ValueError where it is none."""
+    mean = torch.as_tensor(model.mean, device=device).reshape(1, NUM_LANDMARKS, 2)
+    face = mean * FACE_PX + mean.new_tensor(IMAGE_SIZE) / 2.0
+    points = points_of(face)
+    pose = solve_pose(points, IMAGE_SIZE)
+    if pose is None:
+        raise ValueError("the model's mean face does not look like a head; train the model again")
+    return HeadTick(face, points, np.array([pose.yaw, pose.pitch, pose.roll]), model.initial_state(1))

@@ -14,7 +14,19 @@ from hmgen_ros.generators import motion_models
 from hmgen_ros.generators.constant_velocity import ConstantVelocity
 from hmgen_ros.generators.interface import MotionPredictor
 from hmgen_ros.generators.seats import MAX_HELD, Seats, steps_of
-from hmgen_ros.types import NUM_LANDMARKS, Face, HeadMotion, HeadPose, Person, Scene
+from hmgen_ros.generators.speaker_forecaster import SpeakerForecaster
+from hmgen_ros.generators.speech_models import load_speech_generator
+from hmgen_ros.types import (
+    NUM_LANDMARKS,
+    UNKNOWN_MASK,
+    Action,
+    AudioChunk,
+    Face,
+    HeadMotion,
+    HeadPose,
+    Person,
+    Scene,
+)
 
 #: Head pose of ``[68, 2]`` pixels in an image of (width, height); None where it cannot be solved.
 PoseSolver = Callable[[NDArray[np.float32], tuple[int, int]], HeadPose | None]
@@ -37,7 +49,11 @@ DEFAULT_MOTION_PREDICTOR = "noise_driven"
 
 
 class HeadForecaster:
-    """Streams scenes through a motion predictor, a slot a head, in pixels of the source image."""
+    """Streams scenes through a motion predictor, a slot a head, in pixels of the source image.
+
+    Where there is a forecaster of speakers, it forecasts those who speak. Both go on from the pose that is
+    seen, so that nothing jumps when somebody begins or ends.
+    """
 
     def __init__(
         self,
@@ -46,6 +62,7 @@ class HeadForecaster:
         device: str = "cpu",
         horizon_s: float = 1.0,
         seed: int = 0,
+        speakers: SpeakerForecaster | None = None,
     ) -> None:
         """Start without history.
 
@@ -55,9 +72,11 @@ class HeadForecaster:
             device: torch device.
             horizon_s: how far trajectories reach, s.
             seed: of predictors that sample; drawn anew at each reset of the history.
+            speakers: forecasts those who speak, on the same device; None: they are like everybody.
         """
         self._predictor = predictor.eval()
         self._seats = Seats(predictor)
+        self._speakers = speakers
         self._solve_pose = solve_pose
         self._device = torch.device(device)
         self._steps, self._seed = steps_of(horizon_s), seed
@@ -69,9 +88,15 @@ class HeadForecaster:
 
     @classmethod
     def load(
-        cls, model: str, solve_pose: PoseSolver, device: str = "cpu", horizon_s: float = 1.0, seed: int = 0
+        cls,
+        model: str,
+        solve_pose: PoseSolver,
+        device: str = "cpu",
+        horizon_s: float = 1.0,
+        seed: int = 0,
+        speaker_model: str = "",
     ) -> HeadForecaster:
-        """A forecaster with a shipped model.
+        """A forecaster with a shipped model, and one for speakers where that is named (or its file is).
 
         Raises:
             ValueError: there is no model of this name.
@@ -80,11 +105,16 @@ class HeadForecaster:
         make = MOTION_PREDICTORS.get(model)
         if make is None:
             raise ValueError(f"no head-motion predictor {model!r}; one of: {', '.join(MOTION_PREDICTORS)}")
-        return cls(make(device), solve_pose, device, horizon_s, seed)
+        speakers = (
+            SpeakerForecaster(load_speech_generator(speaker_model, device), device) if speaker_model else None
+        )
+        return cls(make(device), solve_pose, device, horizon_s, seed, speakers)
 
     def reset(self) -> None:
         """Forget every head."""
         self._seats.clear()
+        if self._speakers is not None:
+            self._speakers.reset()
         self._faces: dict[str, Face] = {}
         self._generator.manual_seed(self._seed)
 
@@ -94,6 +124,11 @@ class HeadForecaster:
         for people in ((), group):
             self.observe(Scene(1, 0, people, 0.0, (1, 1)))
         self.reset()
+
+    def hear(self, chunk: AudioChunk, begins: bool) -> None:
+        """Take in sound for the forecasts of speakers; see :meth:`SpeakerForecaster.hear`."""
+        if self._speakers is not None:
+            self._speakers.hear(chunk, begins)
 
     @torch.inference_mode()
     def observe(self, scene: Scene) -> tuple[HeadMotion, ...]:
@@ -109,9 +144,16 @@ class HeadForecaster:
             for person in people
             if (face := person.face or self._faces.get(person.person_id)) is not None
         }
-        seats.state, _ = self._predictor.step(seats.state, self._points([person.face for person in people]))
-        future = self._predictor.rollout(seats.state, self._steps, self._generator).cpu().numpy()
-        return tuple(self._motion(scene, person, future[:, i]) for i, person in enumerate(people))
+        points = self._points([person.face for person in people])
+        seats.state, _ = self._predictor.step(seats.state, points)
+        future = self._predictor.rollout(seats.state, self._steps, self._generator)
+        if self._speakers is not None:
+            self._speakers.observe(scene.stamp_ns, seats.ids, points)
+            speak = [i for i, person in enumerate(people) if _speaks(person)]
+            if speak:
+                future[:, speak] = self._speakers.rollout(speak, self._steps, self._generator)
+        known = future.cpu().numpy()
+        return tuple(self._motion(scene, person, known[:, i]) for i, person in enumerate(people))
 
     def _points(self, faces: list[Face | None]) -> torch.Tensor:
         """``[N, 68, 2]`` on the device, NaN where there is no face."""
@@ -151,3 +193,7 @@ class HeadForecaster:
         steps = np.arange(self._steps)
         places = np.concatenate([[-1], self._keys])
         return np.stack([np.interp(steps, places, axis) for axis in angles.T], axis=1).astype(np.float32)
+
+
+def _speaks(person: Person) -> bool:
+    return person.actions != UNKNOWN_MASK and bool(person.actions >> Action.SPEAKING & 1)

@@ -90,6 +90,7 @@ def people_message(scene: Scene) -> People:
             age_ticks=person.age_ticks,
             face_visible=person.face is not None,
             voice_activity=float(person.voice_activity),
+            voice_match=float(person.voice_match),
             action=int(main_action(person.actions)),
             active_actions=person.actions,
             action_probabilities=np.asarray(person.probabilities, np.float32),
@@ -146,7 +147,9 @@ def scene_from_people(message: People) -> tuple[Scene, list[BadMessage]]:
                 bad.append(error)
                 mask = UNKNOWN_MASK
         probabilities = np.asarray(one.action_probabilities, np.float32)
-        people[one.id] = Person(one.id, face, one.voice_activity, mask, probabilities, one.age_ticks)
+        people[one.id] = Person(
+            one.id, face, one.voice_activity, mask, probabilities, one.age_ticks, one.voice_match
+        )
     return (
         Scene(
             stamp_ns=stamp_ns(message.header.stamp),

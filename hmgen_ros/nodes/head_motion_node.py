@@ -1,34 +1,43 @@
-"""Everyone in view in, a trajectory of every head out; and the robot's own head, which moves by itself.
+"""Everyone in view in, a trajectory of every head out; and the robot's own head, by itself and by its speech.
 
-Subscribes: ``people``; ``joint_states`` where a joint is named. Publishes: ``head_motion`` (one a person and
-tick); with the robot's own head ``~/own_head_motion`` and, where a joint is named, ``~/joint_trajectory``, 25
-times a second each, whether there are people or not.
+Subscribes: ``people``; ``audio`` where speakers have a model of their own; with the robot's own head
+``~/speech``, what it says, and ``joint_states`` where a joint is named. Publishes: ``head_motion`` (one a
+person and tick); with the robot's own head ``~/own_head_motion`` and, where a joint is named,
+``~/joint_trajectory``, 25 times a second each, whether there are people or not.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from typing import Any
 
 import torch
 from rclpy.parameter import Parameter
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.timer import Timer
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from hmgen_ros.generators.free_head import FreeHead
 from hmgen_ros.generators.head_forecaster import HeadForecaster
+from hmgen_ros.generators.speaking_head import SpeakingHead
+from hmgen_ros.generators.speech_models import load_speech_generator
+from hmgen_ros.msg import AudioFrame
 from hmgen_ros.msg import HeadMotion as HeadMotionMessage
 from hmgen_ros.nodes.base import SetupError
+from hmgen_ros.nodes.conversions import audio_samples
 from hmgen_ros.nodes.forecast_conversion import motion_message
-from hmgen_ros.nodes.image_conversion import BadMessage
+from hmgen_ros.nodes.image_conversion import BadMessage, stamp_ns
 from hmgen_ros.nodes.joint_trajectory import joint_positions, joint_trajectory_message
 from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.predictor_node import PredictorNode
 from hmgen_ros.nodes.process import run_node
-from hmgen_ros.nodes.qos import COMMANDS, IMAGES, PREDICTIONS
+from hmgen_ros.nodes.qos import COMMANDS, IMAGES, PREDICTIONS, SOUND
 from hmgen_ros.perception.head_pose import solve_head_pose
+from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.robot_head import HeadTrajectory, RobotHead, RobotHeadConfig
+from hmgen_ros.streams.audio import AudioNormaliser, BadAudio
 from hmgen_ros.types import TICK_HZ, HeadMotion, Scene
 
 _TEXTS = {
@@ -37,11 +46,22 @@ _TEXTS = {
     "pose_not_finite": "the model of the robot's head gave no numbers; it begins again at rest",
     "head_target_not_finite": "a pose of the robot's head is no number; it was left out",
     "head_stamp_backwards": "time went backwards; the robot's head goes on as if by one tick",
+    "speech_late": "speech came more than half a second after its stamp: it is taken to be played on arrival",
+    "speech_stamp_backwards": "a piece of speech is stamped before the last one; it was put behind that",
+    "speech_dropped": "speech was sent more than a minute before it is played; the rest was dropped",
+    "speech_reset": "time went backwards; the speech that waited was dropped",
+    "audio_clipped": "the sound goes beyond full scale",
+    "audio_reset_gap": "no sound for a while; its history was dropped",
+    "audio_reset_backward": "the sound's time jumped back; its history was dropped",
 }
+# Pauses between sentences, and sound that comes in large pieces, are normal: counted, not warned about.
+_QUIET = {"audio_gap", "audio_format_change", "speech_starved"}
+#: Speech: best effort like all sound, and deep, for a sentence may come at once in small pieces.
+_SPEECH = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=1000)
 
 
 class HeadMotionNode(PredictorNode[HeadForecaster]):
-    """Wraps HeadForecaster, and FreeHead with RobotHead.
+    """Wraps HeadForecaster, and FreeHead or SpeakingHead with RobotHead.
 
     Attributes:
         motion: of the people in view.
@@ -61,7 +81,8 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
         self.joints: Output[HeadTrajectory] = self.add_output(
             Output(self, JointTrajectory, "~/joint_trajectory", COMMANDS, self._trajectory_message)
         )
-        self._free_head: FreeHead | None = None
+        self._own_head: FreeHead | SpeakingHead | None = None
+        self._sound = AudioNormaliser()
         self._head_config: RobotHeadConfig | None = None
         self._robot_head: RobotHead | None = None
         self._timer: Timer | None = None
@@ -74,6 +95,7 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
             device=self.param("device"),
             horizon_s=self.param("horizon_s"),
             seed=self.param("seed"),
+            speaker_model=self.param("speaker_model"),
         )
 
     def setup(self) -> None:
@@ -83,31 +105,45 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
         try:
             self._head_config = RobotHeadConfig.from_parameters({n: p.value for n, p in described.items()})
             if self._head_config is not None or self.param("own_head.enabled"):
-                self._free_head = FreeHead.load(
-                    self.param("own_head.model"),
-                    solve_head_pose,
-                    device=self.param("device"),
-                    horizon_s=self.param("horizon_s"),
-                    seed=self.param("seed"),
-                )
+                self._own_head = self._load_own_head()
         except (ValueError, RuntimeError, OSError) as error:
             raise SetupError(f"the robot's head cannot start: {error}") from error
+
+    def _load_own_head(self) -> FreeHead | SpeakingHead:
+        """The robot's own head of the parameters, which raises as :meth:`load`."""
+        device, speech = self.param("device"), self.param("own_head.speech_model")
+        head = FreeHead.load(
+            self.param("own_head.model"),
+            solve_head_pose,
+            device=device,
+            horizon_s=self.param("horizon_s"),
+            seed=self.param("seed"),
+        )
+        if not speech:
+            return head
+        voice = {part.name: self.param(f"own_head.voice.{part.name}") for part in fields(LatchConfig)}
+        return SpeakingHead(head, load_speech_generator(speech, device), LatchConfig(**voice))
 
     def teardown(self) -> None:
         """Drop the models."""
         super().teardown()
-        self._free_head = self._head_config = None
+        self._own_head = self._head_config = None
 
     def start(self) -> None:
         """Subscribe, and set the robot's own head moving from rest."""
         super().start()
-        if self._free_head is None:
+        self._sound.reset()
+        if self.param("speaker_model"):
+            self.subscribe(AudioFrame, "audio", SOUND, self._on_audio)
+        if self._own_head is None:
             return
-        self._free_head.reset()
+        self._own_head.reset()
+        if isinstance(self._own_head, SpeakingHead):
+            self.subscribe(AudioFrame, self.param("own_head.speech_topic"), _SPEECH, self._on_speech)
         if self._head_config is not None:
             self.subscribe(JointState, "joint_states", IMAGES, self._on_joint_states)
         self._timer = self.create_timer(
-            1.0 / TICK_HZ, lambda: self.receive(self._tick_own_head, self._free_head)
+            1.0 / TICK_HZ, lambda: self.receive(self._tick_own_head, self._own_head)
         )
 
     def stop(self) -> None:
@@ -126,15 +162,51 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
                 self.motion.send((motion, scene.frame_id))
 
     def details(self) -> dict[str, object]:
-        """What the base tells, and which model moves the robot's head."""
-        own = {} if self._free_head is None else {"own_head_model": self.param("own_head.model")}
+        """What the base tells, which models move the robot's head, and what becomes of its speech."""
+        own: dict[str, object] = {}
+        if self._own_head is not None:
+            own["own_head_model"] = self.param("own_head.model")
+        if isinstance(self._own_head, SpeakingHead):
+            sound = self._own_head.sound
+            own["own_head_speech_model"] = self.param("own_head.speech_model")
+            own["own_head_moves_by"] = "speech" if self._own_head.speaking else "itself"
+            own["speech_voice"] = sound.speaking
+            own["speech_latency_ms"] = f"{1e3 * self._own_head.latency_s:.1f}"
+            own["speech_behind_ms"] = f"{1e3 * sound.behind_s:.1f}"
+            own["speech_queued_s"] = f"{sound.queued_s:.2f}"
         return {**super().details(), **own}
 
-    def _tick_own_head(self, head: FreeHead) -> None:
+    def _on_audio(self, message: AudioFrame) -> None:
+        """Sound of the people in view, as perception hears it."""
+        if self._forecaster is None:
+            return
+        stamp, samples = stamp_ns(message.header.stamp), audio_samples(message)
+        try:
+            found = self._sound.accept(stamp, samples, message.sample_rate, message.channels, self.now_ns())
+        except BadAudio as error:
+            self.warn(error.cause, f"dropped sound: {error}")
+            return
+        self.warn_of_new(self._sound.counts, _TEXTS, _QUIET)
+        if found is not None:
+            self._forecaster.hear(found.chunk, found.reset)
+
+    def _on_speech(self, message: AudioFrame) -> None:
+        """Sound of the robot's own voice."""
+        if not isinstance(self._own_head, SpeakingHead):
+            return
+        stamp, samples = stamp_ns(message.header.stamp), audio_samples(message)
+        queue = self._own_head.sound.queue
+        try:
+            queue.accept(stamp, samples, message.sample_rate, message.channels, self.now_ns())
+        except BadAudio as error:
+            self.warn(error.cause, f"dropped speech: {error}")
+        self.warn_of_new(queue.counts, _TEXTS, _QUIET)
+
+    def _tick_own_head(self, head: FreeHead | SpeakingHead) -> None:
         with self.times.stage("own_head"):
             motion = head.tick(self.now_ns(), self.param("own_head.person_id"))
         self.own_motion.send(motion)
-        self.warn_of_new(head.counts, _TEXTS)
+        self.warn_of_new(head.counts, _TEXTS, _QUIET)
         if self._head_config is None:
             return
         if self._robot_head is None:

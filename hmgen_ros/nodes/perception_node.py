@@ -5,6 +5,7 @@ Subscribes: ``image_raw`` (or ``image_raw/compressed``), ``audio``. Publishes: `
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import fields
 from typing import Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 
+from hmgen_ros.generators.weights import WeightsError
 from hmgen_ros.msg import AudioFrame, People
 from hmgen_ros.nodes.base import HmgenNode, SetupError
 from hmgen_ros.nodes.conversions import audio_samples, people_message
@@ -23,9 +25,11 @@ from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.process import run_node
 from hmgen_ros.nodes.qos import IMAGES, PREDICTIONS, SOUND
 from hmgen_ros.perception.hysteresis import LatchConfig
-from hmgen_ros.perception.pipeline import Perception, PerceptionConfig
+from hmgen_ros.perception.perception_config import PerceptionConfig
+from hmgen_ros.perception.pipeline import Perception
 from hmgen_ros.streams.audio import AudioNormaliser, BadAudio
 from hmgen_ros.streams.clock import TickClock
+from hmgen_ros.syncer_embedder import SyncerEmbedder, load_embedder
 from hmgen_ros.types import AudioChunk, Frame, Scene
 
 _TEXTS = {
@@ -67,8 +71,9 @@ class PerceptionNode(HmgenNode):
 
     def setup(self) -> None:
         """Load and warm the models."""
+        config = self._config()
         try:
-            self._perception = Perception(self._config())
+            self._perception = Perception(config, self._embedder(config))
             self._perception.warm_up()
         except (ValueError, RuntimeError, OSError) as error:
             raise SetupError(f"perception cannot start: {error}") from error
@@ -86,6 +91,16 @@ class PerceptionNode(HmgenNode):
                 values[setting.name] = self.param(setting.name)
         # ROS parameters cannot be empty: -1 stands for ids drawn anew in every run.
         return PerceptionConfig(**{**values, "seed": None if values["seed"] < 0 else values["seed"]})
+
+    def _embedder(self, config: PerceptionConfig) -> SyncerEmbedder | None:
+        """What compares faces with the voice; None, said once, where its model cannot be had."""
+        if not config.active_speaker:
+            return None
+        try:
+            return load_embedder(config.syncer)
+        except (WeightsError, OSError) as error:
+            self.warn("no_syncer", f"lip motion alone tells who speaks: {error}")
+            return None
 
     def teardown(self) -> None:
         """Drop the models."""
@@ -127,7 +142,7 @@ class PerceptionNode(HmgenNode):
         if tick is None:
             return
         scene = self._perception.process(frame, tick.index, tick.missed, tick.reset)
-        self.warn_of_new(self._perception.counts, _TEXTS, _QUIET)
+        self.warn_of_new(self._perception.counts, self._texts(), _QUIET)
         self.people.send(scene)
         self.observe_latency(frame.stamp_ns)
 
@@ -152,9 +167,22 @@ class PerceptionNode(HmgenNode):
         if normalised is not None:
             self._perception.push_audio(normalised.chunk)
 
+    @property
+    def av_offset_ms(self) -> float:
+        """By how much pictures come after their sound, ms; negative where sound is late, NaN: not known."""
+        return self._perception.av_offset_ms if self._perception else math.nan
+
+    def _texts(self) -> dict[str, str]:
+        """Texts of warnings, with the present offset of sound."""
+        late = "before" if self.av_offset_ms > 0 else "after"
+        apart = f"sound and pictures are {abs(self.av_offset_ms):.0f} ms apart, sound is stamped {late} them"
+        wanted = self.param("audio_offset_ms") + self.av_offset_ms
+        return {**_TEXTS, "av_offset": f"{apart}: check the stamps or set audio_offset_ms to {wanted:.0f}"}
+
     def details(self) -> dict[str, object]:
-        """Stage times."""
-        return {f"stage/{name}_ms": f"{ms:.2f}" for name, ms in self.stages_ms.items()}
+        """Offset of sound and stage times."""
+        times = {f"stage/{name}_ms": f"{ms:.2f}" for name, ms in self.stages_ms.items()}
+        return {"av_offset_ms": f"{self.av_offset_ms:.0f}", **times}
 
 
 def main(args: list[str] | None = None) -> None:

@@ -34,17 +34,18 @@ class PersonMemory:
         self._gesture_probability = self._head.update(pose, elapsed)
         return lip_log_odds(motion) if face is not None else 0.0
 
-    def person(self, person_id: str, age: int, face: Face | None, speaks: float, elapsed: int) -> Person:
-        """The person at this tick, given the probability of speech."""
+    def person(
+        self, person_id: str, age: int, face: Face | None, speaks: float, owns_voice: float, elapsed: int
+    ) -> Person:
+        """The person at this tick, given the probabilities of speech and of being who is heard."""
         if face is None:
             unknown = np.full(NUM_ACTIONS, np.nan, np.float32)
-            return Person(person_id, None, speaks, UNKNOWN_MASK, unknown, age)
+            return Person(person_id, None, speaks, UNKNOWN_MASK, unknown, age, owns_voice)
         gestures = self._gesture_probability
         held = [Action.SPEAKING] if self._speaking.update(speaks, elapsed) else []
         held += [Action.HEAD_GESTURE] if self._gesture.update(gestures, elapsed) else []
-        return Person(
-            person_id, face, speaks, action_mask(*held), action_probabilities(speaks, gestures), age
-        )
+        probabilities = action_probabilities(speaks, gestures)
+        return Person(person_id, face, speaks, action_mask(*held), probabilities, age, owns_voice)
 
 
 def action_probabilities(speaks: float, gestures: float) -> NDArray[np.float32]:

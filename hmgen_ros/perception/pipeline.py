@@ -3,90 +3,26 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgen_ros.perception.backends import BACKEND_MODULES, LandmarkSets, create_backend
+from hmgen_ros.perception.active_speaker import ActiveSpeaker, Embedder, Sighting
+from hmgen_ros.perception.backends import LandmarkSets, create_backend
 from hmgen_ros.perception.faces import FaceFinder
 from hmgen_ros.perception.head_pose import solve_head_pose
-from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.perception.normalisation import normalise
 from hmgen_ros.perception.people import PersonMemory
-from hmgen_ros.perception.speaking import speaking_probabilities
+from hmgen_ros.perception.perception_config import PerceptionConfig
+from hmgen_ros.perception.sound_joiner import SAMPLE_RATE
+from hmgen_ros.perception.speaking import speaking_probabilities, voice_owners
 from hmgen_ros.perception.tracking import Track, Tracker
-from hmgen_ros.perception.voice import SAMPLE_RATE, VoiceActivity
+from hmgen_ros.perception.voice import VoiceActivity
 from hmgen_ros.timing import StageTimes
 from hmgen_ros.types import AudioChunk, Counts, Face, Frame, Person, Scene
 
 #: Images that :meth:`Perception.warm_up` looks at.
 WARM_UP_IMAGES = 5
-
-
-@dataclass(frozen=True)
-class PerceptionConfig:
-    """Settings of :class:`Perception`.
-
-    Attributes:
-        backend: landmark backend, a key of ``backends.BACKEND_MODULES``.
-        threads: threads inside one run of a model.
-        workers: faces fitted at the same time, 1 to 8; above 1 the detector runs beside them, too.
-        detect_every: images between two searches for new faces, 1 to 250.
-        min_presence: in [0, 1]; a face is lost when the landmark model's presence falls below.
-        max_people: people tracked at once, 1 to 12; further faces are only counted.
-        min_hits: images in a row that make a face a person, at least 1.
-        max_missed: ticks for which an unseen person is kept, at least 0.
-        min_overlap: in (0, 1]; least IoU of a face with its track.
-        seed: of the person ids; None draws other ids every time.
-        camera_matrix: row-major 3 x 3, None for a pinhole whose focal length is the image's width.
-        audio_lag_ms: an image is matched with sound up to its stamp less this, at least 0; sound that
-            arrives within it never changes a result by its arrival.
-        lips_only_trust: in [0, 1]; factor on speaking probabilities while there is no sound.
-        unseen_voice: in [0, 1]; how probable a voice is when nobody in view speaks.
-        speaking: when speaking begins and ends.
-        gesture: when a head gesture begins and ends.
-    """
-
-    backend: str = "mesh"
-    threads: int = 1
-    workers: int = 3
-    detect_every: int = 5
-    min_presence: float = 0.5
-    max_people: int = 6
-    min_hits: int = 3
-    max_missed: int = 50
-    min_overlap: float = 0.2
-    seed: int | None = None
-    camera_matrix: tuple[float, ...] | None = None
-    audio_lag_ms: float = 80.0
-    lips_only_trust: float = 0.8
-    unseen_voice: float = 0.05
-    speaking: LatchConfig = field(default_factory=LatchConfig)
-    gesture: LatchConfig = field(default_factory=LatchConfig)
-
-    def __post_init__(self) -> None:
-        if self.backend not in BACKEND_MODULES:
-            raise ValueError(f"backend must be one of {sorted(BACKEND_MODULES)}, got {self.backend!r}")
-        bounds = {
-            "threads": (1, 64),
-            "workers": (1, 8),
-            "detect_every": (1, 250),
-            "min_presence": (0, 1),
-            "max_people": (1, 12),
-            "min_hits": (1, 250),
-            "max_missed": (0, math.inf),
-            "min_overlap": (1e-6, 1),
-            "audio_lag_ms": (0, 10_000),
-            "lips_only_trust": (0, 1),
-            "unseen_voice": (0, 1),
-        }
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} must be between {low} and {high}, got {value}")
-        if self.camera_matrix is not None and len(self.camera_matrix) != 9:
-            raise ValueError(f"camera_matrix needs 9 numbers, row by row, got {len(self.camera_matrix)}")
 
 
 class Perception:
@@ -97,11 +33,17 @@ class Perception:
 
     Attributes:
         counts: what was dropped, lost or noticed.
-        times: wall-clock time of the stages ``detect``, ``landmarks``, ``pose``, ``track``, ``voice``
-            and ``actions``; ``detect`` overlaps ``landmarks`` where ``workers`` is above 1.
+        times: wall-clock time of the stages ``detect``, ``landmarks``, ``pose``, ``track``, ``voice``,
+            ``match`` and ``actions``; ``detect`` overlaps ``landmarks`` where ``workers`` is above 1.
     """
 
-    def __init__(self, config: PerceptionConfig | None = None) -> None:
+    def __init__(self, config: PerceptionConfig | None = None, embedder: Embedder | None = None) -> None:
+        """Load the models.
+
+        Args:
+            config: settings.
+            embedder: compares faces with the voice; without it lips alone tell who speaks.
+        """
         c = self.config = config or PerceptionConfig()
         self.counts = Counts()
         self.times = StageTimes()
@@ -113,6 +55,16 @@ class Perception:
         matrix = c.camera_matrix
         self._camera = None if matrix is None else np.array(matrix, np.float64).reshape(3, 3)
         self._lag_ns = round(c.audio_lag_ms * 1e6)
+        self._offset_ns = round(c.audio_offset_ms * 1e6)
+        self._speaker: ActiveSpeaker | None = None
+        if embedder is not None and c.active_speaker:
+            voice_at = self._voice.probability_at
+            self._speaker = ActiveSpeaker(embedder, voice_at, self._lag_ns, c.match_memory_s)
+
+    @property
+    def av_offset_ms(self) -> float:
+        """By how much pictures come after their sound, ms; negative where sound is late, NaN: not known."""
+        return math.nan if self._speaker is None else self._speaker.offset.milliseconds
 
     def push_audio(self, chunk: AudioChunk) -> None:
         """Take the next run of sound: 16 kHz, mono.
@@ -120,8 +72,12 @@ class Perception:
         Raises:
             ValueError: another sample rate or shape.
         """
+        if self._offset_ns:
+            chunk = AudioChunk(chunk.stamp_ns + self._offset_ns, chunk.samples, chunk.sample_rate)
         with self.times.stage("voice"):
             self._voice.push(chunk)
+            if self._speaker is not None:
+                self._speaker.push(chunk)
 
     def process(self, frame: Frame, tick: int, missed_ticks: int = 0, reset: bool = False) -> Scene:
         """Perceive one image.
@@ -142,14 +98,22 @@ class Perception:
             tracks = self._tracker.update(found.boxes, elapsed)
             self._remember(tracks, found)
         voice = self._voice.probability_at(frame.stamp_ns - self._lag_ns)
+        seen = [None if t.face is None else faces[t.face] for t in tracks]
         with self.times.stage("actions"):
-            people = self._people(tracks, faces, voice, elapsed)
+            lips = [
+                self._memories[t.person_id].observe(f, elapsed) for t, f in zip(tracks, seen, strict=True)
+            ]
+        odds = self._matched(frame.stamp_ns, tracks, seen, lips, elapsed)
+        with self.times.stage("actions"):
+            people = self._people(tracks, seen, lips if math.isnan(voice) else odds, voice, elapsed)
         return Scene(frame.stamp_ns, tick, people, voice, size, frame.frame_id, missed_ticks, reset)
 
     def reset(self) -> None:
         """Forget everything seen and heard; counts and times stay."""
         self._reset_vision()
         self._voice.reset()
+        if self._speaker is not None:
+            self._speaker.reset()
 
     def warm_up(self) -> None:
         """Run everything once, so that the first real image does not pay for it; changes no state."""
@@ -162,6 +126,8 @@ class Perception:
             found = self._backend.landmarks(image, region)
             solve_head_pose(found.points[0], (640, 360), self._camera)
         speaking_probabilities([0.0] * self.config.max_people, 0.5)
+        if self._speaker is not None:
+            self._speaker.warm_up(self.config.max_people)
 
     def close(self) -> None:
         """Stop worker threads. The object cannot be used afterwards."""
@@ -184,6 +150,8 @@ class Perception:
         self._finder.reset()
         self._tracker.reset()
         self._memories.clear()
+        if self._speaker is not None:
+            self._speaker.reset_vision()
 
     def _find(self, image: NDArray[np.uint8]) -> LandmarkSets:
         """Faces in the image: those of the tracks, and new ones when it is time to search."""
@@ -224,19 +192,44 @@ class Perception:
             memory = self._memories[track.person_id]
             memory.roi = None if track.face is None else found.rois[track.face]
 
+    def _matched(
+        self, stamp_ns: int, tracks: list[Track], seen: list[Face | None], lips: list[float], elapsed: int
+    ) -> list[float]:
+        """Log odds of speech: those of the lips, and how well they move in time with the voice."""
+        if self._speaker is None:
+            return lips
+        with self.times.stage("match"):
+            sightings = {
+                track.person_id: Sighting(
+                    None if face is None else face.landmarks_px, 1 / (1 + math.exp(-odds))
+                )
+                for track, face, odds in zip(tracks, seen, lips, strict=True)
+            }
+            self._speaker.update(stamp_ns, sightings, elapsed)
+            self.counts.add("av_offset", int(self._speaker.offset.disturbing))
+            return [
+                odds + self._speaker.log_odds(track.person_id)
+                for track, odds in zip(tracks, lips, strict=True)
+            ]
+
     def _people(
-        self, tracks: list[Track], faces: list[Face], voice: float, elapsed: int
+        self,
+        tracks: list[Track],
+        seen: list[Face | None],
+        odds: list[float],
+        voice: float,
+        elapsed: int,
     ) -> tuple[Person, ...]:
         """The confirmed tracks as people, with the voice shared out among them."""
-        seen = [None if t.face is None else faces[t.face] for t in tracks]
-        odds = [self._memories[t.person_id].observe(f, elapsed) for t, f in zip(tracks, seen, strict=True)]
         known = [i for i, t in enumerate(tracks) if t.confirmed]
-        speaks = speaking_probabilities([odds[i] for i in known], voice, self.config.unseen_voice)
+        some = [odds[i] for i in known]
+        speaks = speaking_probabilities(some, voice, self.config.unseen_voice)
+        owns = voice_owners(some, self.config.unseen_voice)
         if math.isnan(voice):
-            speaks = speaks * self.config.lips_only_trust
+            speaks, owns = speaks * self.config.lips_only_trust, np.full_like(owns, math.nan)
         return tuple(
             self._memories[tracks[i].person_id].person(
-                tracks[i].person_id, tracks[i].age, seen[i], float(p), elapsed
+                tracks[i].person_id, tracks[i].age, seen[i], float(p), float(q), elapsed
             )
-            for i, p in zip(known, speaks, strict=True)
+            for i, p, q in zip(known, speaks, owns, strict=True)
         )

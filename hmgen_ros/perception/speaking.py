@@ -2,7 +2,8 @@
 
 All subsets of the people are weighed against each other. A subset is likely when the lips of exactly
 its members move and a voice is heard, so that one voice is shared out among moving mouths, two people
-may speak at once, and a chewing listener does not speak while the room is silent.
+may speak at once, and a chewing listener does not speak while the room is silent. Whether lips move in time
+with the voice (:mod:`hmgen_ros.perception.active_speaker`) adds to what their motion alone tells.
 """
 
 from __future__ import annotations
@@ -95,12 +96,13 @@ def lip_log_odds(energy: float) -> float:
 
 
 def speaking_probabilities(
-    lip_odds: Sequence[float], voice: float, unseen_voice: float = 0.05
+    odds: Sequence[float], voice: float, unseen_voice: float = 0.05
 ) -> NDArray[np.float64]:
     """How probable it is that each person speaks.
 
     Args:
-        lip_odds: one :func:`lip_log_odds` for each of ``n`` people, 0 for hidden faces.
+        odds: log odds for each of ``n`` people: :func:`lip_log_odds`, 0 for hidden faces, and where faces
+            are compared with the voice what that tells: as no voice fits nobody, both add up.
         voice: probability that a voice is heard; NaN without sound, then lips alone decide.
         unseen_voice: how probable a heard voice is when nobody in view speaks (someone out of view,
             a loudspeaker).
@@ -108,7 +110,7 @@ def speaking_probabilities(
     Returns:
         ``[n]`` probabilities; they may add up to more than 1.
     """
-    n = len(lip_odds)
+    n = len(odds)
     if n == 0:
         return np.zeros(0)
     speaks = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(np.float64)  # [2^n, n]
@@ -117,8 +119,24 @@ def speaking_probabilities(
     prior = np.array([PRIOR[min(k, 3)] / sizes[k] for k in range(n + 1)])
     heard = 1.0 if math.isnan(voice) else math.exp(_clipped_logit(voice))
     likelihood = np.where(size > 0, heard, 1 - unseen_voice + unseen_voice * heard)
-    weight = prior[size] * likelihood * np.exp(speaks @ np.asarray(lip_odds))
+    weight = prior[size] * likelihood * np.exp(speaks @ np.asarray(odds))
     return np.asarray(weight @ speaks / weight.sum())
+
+
+def voice_owners(odds: Sequence[float], unseen_voice: float = 0.05) -> NDArray[np.float64]:
+    """How probable it is that a voice that is heard is that of each person, if it is one voice.
+
+    Args:
+        odds: log odds that each of ``n`` people speaks, 0 for hidden faces.
+        unseen_voice: as for :func:`speaking_probabilities`.
+
+    Returns:
+        ``[n]`` probabilities; what they lack to 1 is that of nobody in view.
+    """
+    if not len(odds):
+        return np.zeros(0)
+    weight = PRIOR[1] / len(odds) * np.exp(np.asarray(odds, np.float64))
+    return np.asarray(weight / (PRIOR[0] * unseen_voice + weight.sum()))
 
 
 def _clipped_logit(probability: float) -> float:

@@ -11,13 +11,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from hmgen_ros.perception.sound_joiner import SAMPLE_NS, SAMPLE_RATE, SoundJoiner
 from hmgen_ros.types import AudioChunk, Counts
 
-SAMPLE_RATE = 16_000
 #: Samples the model judges at once, and how many before them it sees as context.
 WINDOW, CONTEXT = 512, 64
-#: Chunks whose stamp is off by less are taken as contiguous (clocks drift, drivers jitter).
-TOLERANCE_NS = 20_000_000
 #: An answer from a window that ended earlier than this before the asked time is worth nothing.
 MAX_AGE_NS = 500_000_000
 #: So many windows (30 s) are remembered.
@@ -64,22 +62,18 @@ class VoiceActivity:
     The timeline does not depend on how the sound is cut into chunks.
 
     Args:
-        counts: receives ``audio_gaps``, ``audio_overlaps``, ``audio_jumps_back`` and
-            ``audio_bad_samples``.
+        counts: see :class:`~hmgen_ros.perception.sound_joiner.SoundJoiner`.
     """
 
     def __init__(self, counts: Counts | None = None) -> None:
         self._model = VoiceModel()
-        self._counts = counts if counts is not None else Counts()
+        self._joiner = SoundJoiner(counts)
         self.reset()
 
     def reset(self) -> None:
         """Forget all sound."""
-        self._model.reset()
-        self._pending = np.zeros(0, np.float32)
-        self._pending_ns: int | None = None  # time of the first pending sample
-        self._ends: deque[int] = deque(maxlen=REMEMBERED)
-        self._values: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
+        self._joiner.reset()
+        self._forget()
 
     def push(self, chunk: AudioChunk) -> None:
         """Take the next run of sound.
@@ -87,15 +81,15 @@ class VoiceActivity:
         Raises:
             ValueError: not 16 kHz mono.
         """
-        if chunk.sample_rate != SAMPLE_RATE or chunk.samples.ndim != 1:
-            raise ValueError(
-                f"voice activity needs mono sound of {SAMPLE_RATE} Hz, got {chunk.samples.ndim} dimensions "
-                f"of {chunk.sample_rate} Hz; resample it first"
-            )
-        samples = self._join(chunk)
-        if self._pending_ns is None:
-            return
-        self._pending = np.concatenate([self._pending, samples])
+        joined = self._joiner.join(chunk)
+        if joined.jumped_back:
+            self._forget()
+        if joined.begins:
+            self._model.reset()
+            self._pending = np.zeros(0, np.float32)
+            self._pending_ns = joined.start_ns
+        self._pending_ns += joined.moved_ns
+        self._pending = np.concatenate([self._pending, joined.samples])
         while len(self._pending) >= WINDOW:
             self._hear(self._pending[:WINDOW])
             self._pending = self._pending[WINDOW:]
@@ -108,54 +102,22 @@ class VoiceActivity:
         """Root mean square of the newest window that ended by then; NaN without recent sound."""
         return self._at(stamp_ns)[1]
 
+    def _forget(self) -> None:
+        self._model.reset()
+        self._pending = np.zeros(0, np.float32)
+        self._pending_ns = 0  # time of the first pending sample
+        self._ends: deque[int] = deque(maxlen=REMEMBERED)
+        self._values: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
+
     def _at(self, stamp_ns: int) -> tuple[float, float]:
         index = bisect.bisect_right(self._ends, stamp_ns) - 1
         if index < 0 or stamp_ns - self._ends[index] > MAX_AGE_NS:
             return float("nan"), float("nan")
         return self._values[index]
 
-    def _join(self, chunk: AudioChunk) -> NDArray[np.float32]:
-        """The chunk's usable samples, after dealing with a break between it and what came before."""
-        samples = np.asarray(chunk.samples, np.float32)
-        bad = ~np.isfinite(samples)
-        if bad.any():
-            self._counts.add("audio_bad_samples", int(bad.sum()))
-            samples = np.where(bad, np.float32(0), samples)
-        if self._pending_ns is None:
-            self._pending_ns = chunk.stamp_ns
-            return samples
-        error = chunk.stamp_ns - (self._pending_ns + _duration_ns(len(self._pending)))
-        if abs(error) <= TOLERANCE_NS:
-            # Follow a drifting clock, but not the rounding of stamps: windows must not depend on it.
-            self._pending_ns += error if abs(error) > 1_000_000 else 0
-            return samples
-        return self._after_break(chunk, samples, error)
-
-    def _after_break(
-        self, chunk: AudioChunk, samples: NDArray[np.float32], error: int
-    ) -> NDArray[np.float32]:
-        """Restart after a gap or a jump back; of a chunk that overlaps, keep what is new."""
-        if error < 0 and chunk.end_ns > chunk.stamp_ns - error - MAX_AGE_NS:
-            self._counts.add("audio_overlaps")
-            return samples[min(len(samples), -error * SAMPLE_RATE // 1_000_000_000) :]
-        if error < 0:
-            self._counts.add("audio_jumps_back")
-            self.reset()
-        else:
-            self._counts.add("audio_gaps")
-            self._model.reset()
-        self._pending = np.zeros(0, np.float32)
-        self._pending_ns = chunk.stamp_ns
-        return samples
-
     def _hear(self, window: NDArray[np.float32]) -> None:
         probability = self._model(window)
         energy = float(np.sqrt(np.mean(np.square(window, dtype=np.float64))))
-        assert self._pending_ns is not None
-        self._pending_ns += _duration_ns(WINDOW)
+        self._pending_ns += WINDOW * SAMPLE_NS
         self._ends.append(self._pending_ns)
         self._values.append((probability, energy))
-
-
-def _duration_ns(samples: int) -> int:
-    return samples * 1_000_000_000 // SAMPLE_RATE
