@@ -94,6 +94,13 @@ def test_what_is_too_far_ahead_is_dropped_and_counted() -> None:
     assert queue.pending == len(minute)
 
 
+def test_simulated_time_that_has_not_begun_drops_nothing() -> None:
+    queue = SpeechQueue()
+    queue.accept(START_NS, np.zeros(RATE, np.float32), RATE, 1, 0)
+    assert queue.pending == RATE
+    assert not queue.counts.values
+
+
 @pytest.mark.parametrize(
     ("cause", "changes"),
     [
@@ -258,6 +265,15 @@ def test_dropped_sound_is_silence() -> None:
     assert speech.queue.counts["audio_gap"] == 25 * 320
     assert any(tick.speaking for tick in ticks)
     assert 78 <= len(ticks) <= 100
+
+
+def test_a_click_is_forgotten() -> None:
+    """Less sound than a tick, or than a resampler holds back, is no speech that waits for ever."""
+    for rate, count in ((RATE, 50), (48_000, 20)):
+        speech = OwnSpeech("mfcc", 3)
+        speech.queue.accept(START_NS, np.ones(count, np.float32), rate, 1, START_NS)
+        assert not all_of(heard(speech, [], 10))
+        assert speech.queue.empty
 
 
 @pytest.mark.parametrize("drift", [0.003, -0.003])

@@ -2,10 +2,10 @@
 
 Of what people will say nothing is known, and a generator looks some ticks of sound ahead of the motion. So
 sound drives a forecast only where it is known earlier than the image by more than that: hardly ever with the
-shipped generators. From there on the head goes on as one that has been speaking and is not listened to, which
-forecast held-out people better than to take the last sound, its mean or silence for what comes; even the
-true sound to come would improve little. What a generator that has learned from speakers brings is thus mostly
-their way of moving.
+shipped generators. From there on the head goes on as one that has been speaking and is not listened to. On
+held-out speakers that was as good as to take the last sound or its mean for what comes, and better than
+silence; if it were known, what they say would make forecasts better by a sixth. What a generator that has
+learned from speakers brings is thus mostly their way of moving.
 """
 
 from __future__ import annotations

@@ -84,6 +84,7 @@ class OwnSpeech:
         self._latch = Latch(self._latch_config)
         self._stream = FeatureStream(self._kind)
         self._fed = self._read_ticks = 0
+        # Ticks of a voice that are kept waiting, so that there is one where sound comes late.
         self._spare, self.behind_s = 0, 0.0
 
     @property
@@ -162,7 +163,7 @@ class OwnSpeech:
 
     def _known(self) -> int:
         """Ticks that can be read."""
-        return (self._fed + self.queue.pending - _AFTER) // TICK_SAMPLES - self._read_ticks
+        return max(0, (self._fed + self.queue.pending - _AFTER) // TICK_SAMPLES - self._read_ticks)
 
     def _next_ns(self) -> int:
         """When the next tick to be read begins."""
@@ -174,4 +175,4 @@ class OwnSpeech:
         until = time_ns + self._look_ahead * TICK_NS
         if self.speaking:
             until += TICK_NS // 2  # what goes on is not to stumble over stamps that jitter
-        return max(0, min(self._known(), (until - self._next_ns()) // TICK_NS + 1))
+        return min(self._known(), max(0, (until - self._next_ns()) // TICK_NS + 1))

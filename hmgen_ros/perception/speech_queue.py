@@ -67,12 +67,13 @@ class SpeechQueue:
             samples: interleaved, see :func:`hmgen_ros.streams.audio.to_mono`.
             rate: samples a second of one channel, 8000 to 192000.
             channels: of interleaved samples.
-            now_ns: present of the clock that stamps follow.
+            now_ns: present of the clock that stamps follow; 0 (simulated time before the first ``/clock``) is
+                taken for the stamp.
 
         Raises:
             hmgen_ros.streams.audio.BadAudio: the piece cannot be used and is as if it had not come.
         """
-        mono = to_mono(samples, channels)
+        mono, now_ns = to_mono(samples, channels), now_ns or stamp_ns
         begins_ns = self._begin(stamp_ns, now_ns)
         room = round((now_ns + MAX_AHEAD_S * NS_PER_S - begins_ns) * rate / NS_PER_S)
         if room <= 0 and begins_ns > stamp_ns:
