@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import rclpy
+from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -68,6 +69,12 @@ class Listener:
             if done():
                 return True
         return False
+
+    def finds(self, client: Client) -> bool:
+        """Spin until a service can be called, and its answers can come back: it finds us later than we it."""
+        found = self.spin_until(client.service_is_ready)
+        self.spin_for(1.0)
+        return found
 
     def spin_for(self, seconds: float) -> None:
         """Spin for so long."""

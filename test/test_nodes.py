@@ -175,7 +175,8 @@ def test_lifecycle_by_hand_and_namespace() -> None:
     with listener() as ear, node_process("interaction_node", *arguments):
         change = ear.node.create_client(ChangeState, "/robot1/interaction_node/change_state")
         state = ear.node.create_client(GetState, "/robot1/interaction_node/get_state")
-        assert ear.spin_until(lambda: change.service_is_ready() and state.service_is_ready())
+        assert ear.finds(change)
+        assert ear.finds(state)
 
         def ask() -> int:
             future = state.call_async(GetState.Request())
@@ -316,7 +317,7 @@ def test_own_head_is_seeded() -> None:
         with listener() as ear, node_process("head_motion_node", *arguments):
             ear.listen(HeadMotion, OWN_HEAD)
             change = ear.node.create_client(ChangeState, "head_motion_node/change_state")
-            assert ear.spin_until(change.service_is_ready)
+            assert ear.finds(change)
             for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
                 future = change.call_async(ChangeState.Request(transition=Transition(id=transition)))
                 assert ear.spin_until(future.done, 30)
