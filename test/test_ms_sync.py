@@ -136,16 +136,18 @@ def test_what_was_heard_before_a_head_was_seen_is_not_forgotten() -> None:
     torch.testing.assert_close(speech.past_4, state.core.speech.past_4)
 
 
-def test_without_noise_it_moves_by_the_sound_alone() -> None:
-    model, heads = made(noise=False), moving_heads(2, 1, seed=6)[:, 0]
-    sound = sounds(2, 10).transpose(0, 1)
-    first, second = (
-        model.rollout_speaking(seen(model, heads), sound, torch.Generator().manual_seed(seed))
-        for seed in (0, 1)
-    )
-    # The intent of noise-driven motion is not read where nothing is drawn, but by the LSTM.
-    assert first.shape == second.shape
-    assert not any(p.requires_grad for name, p in model.named_parameters() if name.startswith("drawn"))
+@torch.no_grad()
+def test_without_noise_nothing_is_drawn_after_the_start() -> None:
+    for noise in (False, True):
+        model, heads = made(noise=noise), moving_heads(2, 1, seed=6)[:, 0]
+        started = model.start(seen(model, heads), torch.Generator().manual_seed(0))
+        found = []
+        for seed in (0, 1):
+            state, generator = started, torch.Generator().manual_seed(seed)
+            for tick in sounds(2, 6).unbind(1):
+                state, landmarks = model.advance(model.hear(state, tick), generator)
+            found.append(landmarks)
+        assert torch.equal(*found) is not noise
 
 
 def test_masks_of_a_landmark_hold_for_both_coordinates_and_add_up() -> None:

@@ -56,7 +56,7 @@ Only the order of rows can be compared.
 - Mean ± standard deviation over seeds, or over sequences where it says so. `real` are the faces themselves,
   `static` ones that stand still, `shuffled` is ours that hears another sentence than it is held against.
 - Every run counts at its best iteration on the validation tracks (energy score and synchrony with the pyramid
-  that it was trained with, or `fd_window`); none of the distances here was used to choose.
+  that it was trained with, or `fd_window`). Table 5.4 is that part, Table 5.3 speakers of neither part.
 
 ## Syncers
 
