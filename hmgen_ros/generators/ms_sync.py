@@ -5,8 +5,8 @@ what is heard at that scale, and a soft mask of landmarks merges the branches in
 5.8).
 That is ``noise=False``: after the start, where the intent is drawn, a head moves by the sound alone. With
 ``noise`` the sound moves the expected velocity of
-:class:`~hmgen_ros.generators.noise_driven.NoiseDriven` and says how sure it is, for one sentence can be spoken
-in many ways.
+:class:`~hmgen_ros.generators.noise_driven.NoiseDriven` and says how sure it is, for one sentence can be
+spoken in many ways.
 
 Sound comes in ticks of audio features (:mod:`hmgen_ros.perception.audio_features`), ``look_ahead`` ticks
 before the motion that belongs to it, which is all the generator knows of the future. Before each tick of
