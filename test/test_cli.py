@@ -11,7 +11,7 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from hmgen_ros.cli import COMMANDS
-from hmgen_ros.nodes.bag_writer import typestore
+from hmgen_ros.message_definitions import typestore
 
 
 def hmgen(*arguments: str, timeout: float = 110) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
+from hmgen_ros.message_definitions import typestore
 from hmgen_ros.msg import (
     AudioFrame,
     HeadMotion,
@@ -22,7 +23,6 @@ from hmgen_ros.msg import (
     PredictedAction,
     PredictedInteraction,
 )
-from hmgen_ros.nodes.bag_writer import typestore
 from hmgen_ros.nodes.image_conversion import image_from_frame, stamp_message, stamp_ns
 from hmgen_ros.streams.media import open_media
 from hmgen_ros.types import TICK_NS, Frame

@@ -19,9 +19,9 @@ from rclpy.serialization import serialize_message
 from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import CompressedImage, Image
 
+from hmgen_ros.message_definitions import typestore
 from hmgen_ros.msg import AudioFrame, PredictedAction
 from hmgen_ros.nodes.annotator_node import AnnotatorNode
-from hmgen_ros.nodes.bag_writer import typestore
 from hmgen_ros.nodes.base import HmgenNode
 from hmgen_ros.nodes.conversions import audio_message
 from hmgen_ros.nodes.image_conversion import compressed_from_frame, stamp_message, stamp_ns

@@ -11,23 +11,11 @@ from typing import Any, Literal
 
 from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from rosbags.typesys.store import Typestore
 
-from hmgen_ros.resources import PACKAGE, resource
+from hmgen_ros.message_definitions import typestore
 
 # 9 is the metadata version of ROS 2 Jazzy and Kilted.
 _METADATA_VERSION: Literal[9] = 9
-
-
-def typestore() -> Typestore:
-    """ROS 2 Kilted's message types and ours."""
-    store = get_typestore(Stores.ROS2_KILTED)
-    definitions: dict[str, Any] = {}
-    for path in sorted(resource("msg").glob("*.msg")):
-        definitions |= get_types_from_msg(path.read_text(), f"{PACKAGE}/msg/{path.stem}")
-    store.register(definitions)
-    return store
 
 
 def type_name(message_type: type[Any]) -> str:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 
-from hmgen_ros.generators.weights import WeightsError
 from hmgen_ros.msg import AudioFrame, People
 from hmgen_ros.nodes.base import HmgenNode, SetupError
 from hmgen_ros.nodes.conversions import audio_samples, people_message
@@ -24,12 +23,10 @@ from hmgen_ros.nodes.image_conversion import BadMessage, frame_from_compressed, 
 from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.process import run_node
 from hmgen_ros.nodes.qos import IMAGES, PREDICTIONS, SOUND
+from hmgen_ros.perceiving import PerceptionStream, load_perception
 from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.perception.perception_config import PerceptionConfig
-from hmgen_ros.perception.pipeline import Perception
-from hmgen_ros.streams.audio import AudioNormaliser, BadAudio
-from hmgen_ros.streams.clock import TickClock
-from hmgen_ros.syncer_embedder import SyncerEmbedder, load_embedder
+from hmgen_ros.streams.audio import BadAudio
 from hmgen_ros.types import AudioChunk, Frame, Scene
 
 _TEXTS = {
@@ -52,7 +49,7 @@ _QUIET = {"surplus"}
 
 
 class PerceptionNode(HmgenNode):
-    """Wraps :class:`hmgen_ros.perception.pipeline.Perception`."""
+    """Wraps :class:`hmgen_ros.perceiving.PerceptionStream`."""
 
     def __init__(self, local: bool = False, overrides: list[Parameter[Any]] | None = None) -> None:
         """See HmgenNode."""
@@ -60,25 +57,21 @@ class PerceptionNode(HmgenNode):
         self.people: Output[Scene] = self.add_output(
             Output(self, People, "people", PREDICTIONS, people_message)
         )
-        self._perception: Perception | None = None
-        self._ticks = TickClock()
-        self._sound = AudioNormaliser()
+        self._stream: PerceptionStream | None = None
 
     @property
     def stages_ms(self) -> dict[str, float]:
         """Mean milliseconds of each stage of the perception."""
-        return self._perception.times.mean_ms() if self._perception else {}
+        return self._stream.perception.times.mean_ms() if self._stream else {}
 
     def setup(self) -> None:
         """Load and warm the models."""
         config = self._config()
         try:
-            self._perception = Perception(config, self._embedder(config))
-            self._perception.warm_up()
+            perception = load_perception(config, self.warn)
         except (ValueError, RuntimeError, OSError) as error:
             raise SetupError(f"perception cannot start: {error}") from error
-        self._ticks = TickClock(max_future_s=self.param("max_future_s"))
-        self._sound = AudioNormaliser(max_future_s=self.param("max_future_s"))
+        self._stream = PerceptionStream(perception, self.param("max_future_s"))
 
     def _config(self) -> PerceptionConfig:
         """The settings of this node's parameters; ``latch.field`` is a field of a nested setting."""
@@ -92,21 +85,11 @@ class PerceptionNode(HmgenNode):
         # ROS parameters cannot be empty: -1 stands for ids drawn anew in every run.
         return PerceptionConfig(**{**values, "seed": None if values["seed"] < 0 else values["seed"]})
 
-    def _embedder(self, config: PerceptionConfig) -> SyncerEmbedder | None:
-        """What compares faces with the voice; None, said once, where its model cannot be had."""
-        if not config.active_speaker:
-            return None
-        try:
-            return load_embedder(config.syncer)
-        except (WeightsError, OSError) as error:
-            self.warn("no_syncer", f"lip motion alone tells who speaks: {error}")
-            return None
-
     def teardown(self) -> None:
         """Drop the models."""
-        if self._perception is not None:
-            self._perception.close()
-        self._perception = None
+        if self._stream is not None:
+            self._stream.perception.close()
+        self._stream = None
 
     def start(self) -> None:
         """Subscribe to the camera and the microphone."""
@@ -135,14 +118,12 @@ class PerceptionNode(HmgenNode):
 
     def perceive(self, frame: Frame) -> None:
         """Perceive one image and publish who is there."""
-        if self._perception is None:
+        if self._stream is None:
             return
-        tick = self._ticks.accept(frame.stamp_ns, self.now_ns())
-        self.warn_of_new(self._ticks.counts, _TEXTS, _QUIET)
-        if tick is None:
+        scene = self._stream.perceive(frame, self.now_ns())
+        self._warn_of_new()
+        if scene is None:
             return
-        scene = self._perception.process(frame, tick.index, tick.missed, tick.reset)
-        self.warn_of_new(self._perception.counts, self._texts(), _QUIET)
         self.people.send(scene)
         self.observe_latency(frame.stamp_ns)
 
@@ -155,22 +136,27 @@ class PerceptionNode(HmgenNode):
         self._hear(chunk.stamp_ns, chunk.samples, chunk.sample_rate, 1)
 
     def _hear(self, stamp: int, samples: NDArray[Any], rate: int, channels: int) -> None:
-        if self._perception is None:
+        if self._stream is None:
             return
-        now = self.now_ns()
         try:
-            normalised = self._sound.accept(stamp, np.asarray(samples), rate, channels, now)
+            self._stream.hear(stamp, np.asarray(samples), rate, channels, self.now_ns())
         except BadAudio as error:
             self.warn(error.cause, f"dropped sound: {error}")
             return
-        self.warn_of_new(self._sound.counts, _TEXTS, _QUIET)
-        if normalised is not None:
-            self._perception.push_audio(normalised.chunk)
+        self._warn_of_new()
+
+    def _warn_of_new(self) -> None:
+        """Warn of what the stream has counted since the last time."""
+        if self._stream is None:
+            return
+        texts = self._texts()
+        for counts in self._stream.counts:
+            self.warn_of_new(counts, texts, _QUIET)
 
     @property
     def av_offset_ms(self) -> float:
         """By how much pictures come after their sound, ms; negative where sound is late, NaN: not known."""
-        return self._perception.av_offset_ms if self._perception else math.nan
+        return self._stream.perception.av_offset_ms if self._stream else math.nan
 
     def _texts(self) -> dict[str, str]:
         """Texts of warnings, with the present offset of sound."""

@@ -1,0 +1,95 @@
+"""Perception as it is fed by a stream of images and sound: the same for the node and for a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmgen_ros.generators.weights import WeightsError
+from hmgen_ros.perception.perception_config import PerceptionConfig
+from hmgen_ros.perception.pipeline import Perception
+from hmgen_ros.streams.audio import AudioNormaliser
+from hmgen_ros.streams.clock import TickClock
+from hmgen_ros.syncer_embedder import SyncerEmbedder, load_embedder
+from hmgen_ros.types import Counts, Frame, Scene
+
+
+def load_perception(config: PerceptionConfig, lacking: Callable[[str, str], None]) -> Perception:
+    """Perception with everything that the settings ask for, warmed up.
+
+    Args:
+        config: settings.
+        lacking: called with a cause and a text for each part that cannot be had and is done without.
+
+    Raises:
+        ValueError, RuntimeError, OSError: what it cannot do without is missing or damaged.
+    """
+    perception = Perception(config, _embedder(config, lacking))
+    perception.warm_up()
+    return perception
+
+
+def _embedder(config: PerceptionConfig, lacking: Callable[[str, str], None]) -> SyncerEmbedder | None:
+    """What compares faces with the voice; None where its model cannot be had."""
+    if not config.active_speaker:
+        return None
+    try:
+        return load_embedder(config.syncer)
+    except (WeightsError, OSError) as error:
+        lacking("no_syncer", f"lip motion alone tells who speaks: {error}")
+        return None
+
+
+class PerceptionStream:
+    """Puts images onto the 25 Hz clock and sound into one form, and perceives.
+
+    Attributes:
+        perception: what perceives.
+    """
+
+    def __init__(self, perception: Perception, max_future_s: float = 1.0) -> None:
+        """Start without history.
+
+        Args:
+            perception: not used elsewhere meanwhile.
+            max_future_s: stamps that lie further ahead of now are refused.
+        """
+        self.perception = perception
+        self._ticks = TickClock(max_future_s=max_future_s)
+        self._sound = AudioNormaliser(max_future_s=max_future_s)
+
+    @property
+    def counts(self) -> tuple[Counts, ...]:
+        """What was dropped, repaired or noticed: by the clock, in the sound, by perception."""
+        return self._ticks.counts, self._sound.counts, self.perception.counts
+
+    def perceive(self, frame: Frame, now_ns: int | None = None) -> Scene | None:
+        """Everyone in view; None where the image fills no tick of the clock (see ``counts``).
+
+        Args:
+            frame: the image.
+            now_ns: present of the clock that made the stamp, or None (see :meth:`TickClock.accept`).
+        """
+        tick = self._ticks.accept(frame.stamp_ns, now_ns)
+        if tick is None:
+            return None
+        return self.perception.process(frame, tick.index, tick.missed, tick.reset)
+
+    def hear(
+        self,
+        stamp_ns: int,
+        samples: NDArray[np.generic],
+        rate: int,
+        channels: int = 1,
+        now_ns: int | None = None,
+    ) -> None:
+        """Take in sound of any form; arguments as of :meth:`AudioNormaliser.accept`.
+
+        Raises:
+            hmgen_ros.streams.audio.BadAudio: it cannot be used.
+        """
+        normalised = self._sound.accept(stamp_ns, samples, rate, channels, now_ns)
+        if normalised is not None:
+            self.perception.push_audio(normalised.chunk)
