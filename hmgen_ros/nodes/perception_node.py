@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import fields
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,6 @@ from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.process import run_node
 from hmgen_ros.nodes.qos import IMAGES, PREDICTIONS, SOUND
 from hmgen_ros.perceiving import PerceptionStream, load_perception
-from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.streams.audio import BadAudio
 from hmgen_ros.types import AudioChunk, Frame, Scene
@@ -43,7 +42,6 @@ _TEXTS = {
     "audio_reset_backward": "the sound's time jumped back; its history was dropped",
     "audio_gap": "samples are missing in the sound and were filled with silence",
 }
-_LATCHES = ("speaking", "gesture")
 # A camera faster than 25 Hz is normal: counted, not warned about.
 _QUIET = {"surplus"}
 
@@ -74,12 +72,14 @@ class PerceptionNode(HmgenNode):
         self._stream = PerceptionStream(perception, self.param("max_future_s"))
 
     def _config(self) -> PerceptionConfig:
-        """The settings of this node's parameters; ``latch.field`` is a field of a nested setting."""
+        """The settings of this node's parameters; ``speaking.on`` is a field of a nested setting."""
         values: dict[str, Any] = {}
+        defaults = PerceptionConfig()
         for setting in fields(PerceptionConfig):
-            if setting.name in _LATCHES:
-                parts = {part.name: self.param(f"{setting.name}.{part.name}") for part in fields(LatchConfig)}
-                values[setting.name] = LatchConfig(**parts)
+            nested: Any = getattr(defaults, setting.name)
+            if is_dataclass(nested) and not isinstance(nested, type):
+                parts = {part.name: self.param(f"{setting.name}.{part.name}") for part in fields(nested)}
+                values[setting.name] = replace(nested, **parts)
             elif setting.name != "camera_matrix":
                 values[setting.name] = self.param(setting.name)
         # ROS parameters cannot be empty: -1 stands for ids drawn anew in every run.

@@ -51,3 +51,8 @@ class Latch:
             self.active = not self.active
             self._towards_change = self._duration = 0
         return self.active
+
+    def reset(self) -> None:
+        """End the state at once."""
+        self.active = False
+        self._towards_change = self._duration = 0

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 
 from hmgen_ros.perception.backends import BACKEND_MODULES
 from hmgen_ros.perception.hysteresis import LatchConfig
+from hmgen_ros.types import Action
+
+#: The setting that says when each action begins and ends.
+LATCHES = {Action.SPEAKING: "speaking", Action.HEAD_GESTURE: "gesture"}
 
 
 @dataclass(frozen=True)
@@ -83,3 +87,8 @@ class PerceptionConfig:
                 raise ValueError(f"{name} must be between {low} and {high}, got {value}")
         if self.camera_matrix is not None and len(self.camera_matrix) != 9:
             raise ValueError(f"camera_matrix needs 9 numbers, row by row, got {len(self.camera_matrix)}")
+
+    @property
+    def latches(self) -> dict[Action, LatchConfig]:
+        """When each action begins and ends."""
+        return {action: getattr(self, name) for action, name in LATCHES.items()}

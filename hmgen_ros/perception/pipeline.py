@@ -188,7 +188,7 @@ class Perception:
         self._memories = {name: m for name, m in self._memories.items() if name in alive}
         for track in tracks:
             if track.person_id not in self._memories:
-                self._memories[track.person_id] = PersonMemory(self.config.speaking, self.config.gesture)
+                self._memories[track.person_id] = PersonMemory(self.config.latches)
             memory = self._memories[track.person_id]
             memory.roi = None if track.face is None else found.rois[track.face]
 
