@@ -20,8 +20,11 @@ from hmgen_ros import resources
 from hmgen_ros.types import NUM_ACTIONS, NUM_LANDMARKS, UNKNOWN_MASK, Action
 
 ROOT = Path(__file__).resolve().parents[1]
-INTERFACES = sorted(ROOT.glob("msg/*.msg"))
-NAMES = [path.stem for path in INTERFACES]
+MESSAGES = sorted(ROOT.glob("msg/*.msg"))
+NAMES = [path.stem for path in MESSAGES]
+INTERFACES = [*MESSAGES, *sorted(ROOT.glob("srv/*.srv")), *sorted(ROOT.glob("action/*.action"))]
+#: What every action needs besides what its fields are made of.
+OF_ACTIONS = {"action_msgs"}
 
 
 def project() -> dict[str, object]:
@@ -63,8 +66,8 @@ def test_message_packages_are_declared_everywhere() -> None:
         r"rosidl_generate_interfaces\([^)]*DEPENDENCIES([^)]*)\)", (ROOT / "CMakeLists.txt").read_text()
     )
     assert generate
-    assert set(generate[1].split()) == used
-    assert used <= {element.text for element in manifest().findall("depend")}
+    assert set(generate[1].split()) == used | OF_ACTIONS
+    assert used | OF_ACTIONS <= {element.text for element in manifest().findall("depend")}
 
 
 def test_every_executable_has_a_main() -> None:
@@ -102,15 +105,16 @@ def test_executable_stub_runs_the_module_of_its_name(tmp_path: Path) -> None:
     assert result.stdout.endswith("|hmgen_ros.nodes.media_node|--ros-args|-p|a:=b c|")
 
 
-@pytest.mark.parametrize("path", INTERFACES, ids=NAMES)
+@pytest.mark.parametrize("path", INTERFACES, ids=[path.stem for path in INTERFACES])
 def test_every_field_is_commented(path: Path) -> None:
     """Unit and range belong beside each field; constants and nested messages explain themselves by name."""
     for line in path.read_text().splitlines():
         code, _, comment = line.partition("#")
         kind = code.split("=")[0].split()
-        if not kind or "=" in code:
+        if not kind or "=" in code or kind == ["---"]:
             continue
-        assert comment.strip() or kind[0] in NAMES, f"{path.name}: no comment on `{code.strip()}`"
+        plain = kind[0] in NAMES or kind[1] == "success"
+        assert comment.strip() or plain, f"{path.name}: no comment on `{code.strip()}`"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -189,7 +193,7 @@ def test_bag_reader_computes_the_same_type_hashes() -> None:
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
     store = get_typestore(Stores.ROS2_KILTED)
-    for path in INTERFACES:
+    for path in MESSAGES:
         store.register(get_types_from_msg(path.read_text(), f"hmgen_ros/msg/{path.stem}"))
     share = installed_share()
     for name in NAMES:
@@ -214,9 +218,9 @@ def test_installation_is_complete() -> None:
     index = prefix / "share" / "ament_index" / "resource_index"
     assert (index / "packages" / "hmgen_ros").is_file()
     listed = (index / "rosidl_interfaces" / "hmgen_ros").read_text().split()
-    assert {f"msg/{name}.msg" for name in NAMES} <= set(listed)
+    assert {path.relative_to(ROOT).as_posix() for path in INTERFACES} <= set(listed)
     for path in INTERFACES:
-        assert (share / "msg" / path.name).read_text() == path.read_text(), (
+        assert (share / path.relative_to(ROOT)).read_text() == path.read_text(), (
             f"{path.name} changed: build again"
         )
     for name in executables():

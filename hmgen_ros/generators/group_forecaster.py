@@ -5,7 +5,7 @@ This is what a node, a bag replay and a test call; generators know nothing of pe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hmgen_ros.generators.action_space import KNOWN_BITS
 from hmgen_ros.generators.group_attention import GroupAttention
-from hmgen_ros.generators.interface import ActionPredictor, Futures
+from hmgen_ros.generators.interface import ActionPredictor
 from hmgen_ros.generators.persistence import Persistence
 from hmgen_ros.generators.rollout import (
     NextAction,
@@ -69,11 +69,35 @@ class GroupForecast:
     speaker: SpeakerOutlook
 
 
+@dataclass(frozen=True, slots=True)
+class GroupMoment:
+    """All that a forecast is made from, which forecasting does not change.
+
+    Attributes:
+        stamp_ns: stamp of the last observed tick; 0 of a history that was told.
+        person_ids: ``N`` people.
+        masks: ``N`` bit masks of what they do.
+        current: ``[N]`` the same as indices of the predictor's action space.
+        spoken: ``[N]`` ticks that each has spoken without a break.
+        state: of the predictor.
+        frame_id: the camera's frame.
+    """
+
+    stamp_ns: int
+    person_ids: tuple[str, ...]
+    masks: tuple[int, ...]
+    current: NDArray[np.int64]
+    spoken: NDArray[np.int64]
+    state: Any
+    frame_id: str = ""
+
+
 class GroupForecaster:
     """Streams scenes through an action predictor.
 
     Attributes:
         counts: ``unknown_action_bits``: masks with bits that stand for no action (ignored).
+        moment: the present, after the last tick; None before the first.
     """
 
     def __init__(
@@ -122,6 +146,7 @@ class GroupForecaster:
         self._seats.clear()
         self._last = torch.zeros(0, dtype=torch.int64, device=self._device)
         self._spoken = np.zeros(0, np.int64)
+        self.moment: GroupMoment | None = None
         self._generator.manual_seed(self._seed)
 
     def warm_up(self) -> None:
@@ -148,28 +173,58 @@ class GroupForecaster:
         self._spoken = count_speaking_ticks(spoken, current, self._predictor.space)
         self._last = torch.from_numpy(current).to(self._device)
         seats.state, _ = self._predictor.step(seats.state, self._last)
-        futures = self._predictor.futures(seats.state, self._steps, self._samples, self._generator)
-        return self._summarise(scene, masks, current, futures)
+        names, frame_id = tuple(ids), scene.frame_id
+        self.moment = GroupMoment(
+            scene.stamp_ns, names, tuple(masks), current, self._spoken, seats.state, frame_id
+        )
+        return self._look_ahead(self.moment, self._steps, self._samples, self._generator)
 
-    def _summarise(
-        self,
-        scene: Scene,
-        masks: list[int],
-        current: NDArray[np.int64],
-        futures: Futures,
+    @torch.inference_mode()
+    def recall(self, person_ids: Sequence[str], masks: NDArray[np.integer]) -> GroupMoment:
+        """The moment after a history that was told, as if it had been observed.
+
+        Nothing that is observed is changed, so that another thread may call this.
+
+        Args:
+            person_ids: ``N`` names, at least one.
+            masks: ``[T, N]`` bit masks of each tick, the oldest first, at least one.
+
+        Raises:
+            ValueError: a mask has bits that stand for no action.
+        """
+        space = self._predictor.space
+        actions = space.encode_array(masks)
+        spoken = np.zeros(len(person_ids), np.int64)
+        for row in actions:
+            spoken = count_speaking_ticks(spoken, row, space)
+        last = torch.tensor([len(actions) - 1], device=self._device)
+        state = self._predictor.history(torch.from_numpy(actions).to(self._device), last)
+        now = tuple(int(mask) for mask in masks[-1])
+        return GroupMoment(0, tuple(person_ids), now, actions[-1], spoken, state)
+
+    @torch.inference_mode()
+    def ask(self, moment: GroupMoment, horizon_s: float, samples: int, seed: int) -> GroupForecast:
+        """Forecast from a moment of this forecaster; observes nothing, and any thread may call it."""
+        generator = torch.Generator(device=self._device).manual_seed(seed)
+        return self._look_ahead(moment, steps_of(horizon_s), samples, generator)
+
+    def _look_ahead(
+        self, moment: GroupMoment, steps: int, samples: int, generator: torch.Generator
     ) -> GroupForecast:
-        sampled, table = futures.samples.cpu().numpy(), futures.marginals.cpu().numpy()
-        space, stamp, horizon_s = self._predictor.space, scene.stamp_ns, self._steps / TICK_HZ
-        ids = [person.person_id for person in scene.people]
+        futures = self._predictor.futures(moment.state, steps, samples, generator)
+        # A history that was told has one more dimension: one group of several that could be asked at once.
+        sampled = futures.samples.flatten(2).cpu().numpy()
+        table = futures.marginals.flatten(1, -2).cpu().numpy()
+        known = None if futures.speaks_next is None else futures.speaks_next.flatten().cpu().numpy()
+        space, stamp, horizon_s = self._predictor.space, moment.stamp_ns, steps / TICK_HZ
+        ids, current = moment.person_ids, moment.current
         actions = next_actions(sampled, current, space)
-        known = futures.speaks_next
-        probabilities = None if known is None else known.cpu().numpy()
-        speaker = next_speaker(sampled, current, self._spoken, space, probabilities=probabilities)
+        speaker = next_speaker(sampled, current, moment.spoken, space, probabilities=known)
         return GroupForecast(
             forecast(sampled, table, current, space, stamp, ids),
             tuple(
                 _outlook(action, stamp, person_id, mask, horizon_s)
-                for action, person_id, mask in zip(actions, ids, masks, strict=True)
+                for action, person_id, mask in zip(actions, ids, moment.masks, strict=True)
             ),
             SpeakerOutlook(
                 stamp_ns=stamp,

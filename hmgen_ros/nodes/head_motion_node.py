@@ -3,7 +3,8 @@
 Subscribes: ``people``; ``audio`` where speakers have a model of their own; with the robot's own head
 ``~/speech``, what it says, and ``joint_states`` where a joint is named. Publishes: ``head_motion`` (one a
 person and tick); with the robot's own head ``~/own_head_motion`` and, where a joint is named,
-``~/joint_trajectory``, 25 times a second each, whether there are people or not.
+``~/joint_trajectory``, 25 times a second each, whether there are people or not. Serves:
+``~/generate_head_motion``, the motion of a whole utterance.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.predictor_node import PredictorNode
 from hmgen_ros.nodes.process import run_node
 from hmgen_ros.nodes.qos import COMMANDS, IMAGES, PREDICTIONS, SOUND
+from hmgen_ros.nodes.utterance_action import RobotJoints, UtteranceAction
 from hmgen_ros.perception.head_pose import solve_head_pose
 from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.robot_head import HeadTrajectory, RobotHead, RobotHeadConfig
@@ -85,7 +87,9 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
         self._sound = AudioNormaliser()
         self._head_config: RobotHeadConfig | None = None
         self._robot_head: RobotHead | None = None
+        self._positions: dict[str, float] = {}
         self._timer: Timer | None = None
+        self._utterances = UtteranceAction(self, self._utterance_head, self._joints_now)
 
     def load(self) -> HeadForecaster:
         """The forecaster of the parameters."""
@@ -111,18 +115,29 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
 
     def _load_own_head(self) -> FreeHead | SpeakingHead:
         """The robot's own head of the parameters, which raises as :meth:`load`."""
-        device, speech = self.param("device"), self.param("own_head.speech_model")
-        head = FreeHead.load(
+        head, speech = self._free_head(self.param("seed")), self.param("own_head.speech_model")
+        return self._with_speech(head, speech) if speech else head
+
+    def _utterance_head(self, model: str, seed: int) -> SpeakingHead:
+        """Another head that speaks by the model of this name, which raises as :meth:`load`."""
+        return self._with_speech(self._free_head(seed), model)
+
+    def _free_head(self, seed: int) -> FreeHead:
+        return FreeHead.load(
             self.param("own_head.model"),
             solve_head_pose,
-            device=device,
+            device=self.param("device"),
             horizon_s=self.param("horizon_s"),
-            seed=self.param("seed"),
+            seed=seed,
         )
-        if not speech:
-            return head
+
+    def _with_speech(self, head: FreeHead, model: str) -> SpeakingHead:
         voice = {part.name: self.param(f"own_head.voice.{part.name}") for part in fields(LatchConfig)}
-        return SpeakingHead(head, load_speech_generator(speech, device), LatchConfig(**voice))
+        return SpeakingHead(head, load_speech_generator(model, self.param("device")), LatchConfig(**voice))
+
+    def _joints_now(self) -> RobotJoints | None:
+        config = self._head_config
+        return None if config is None else RobotJoints(config, dict(self._positions))
 
     def teardown(self) -> None:
         """Drop the models."""
@@ -213,7 +228,9 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
             names = ", ".join(joint.name for joint in self._head_config.joints)
             self.warn("no_joint_states", f"no trajectory before joint_states tells where {names} are")
             return
-        self.joints.send(self._robot_head.observe(motion.stamp_ns, motion.pose - head.rest))
+        trajectory = self._robot_head.observe(motion.stamp_ns, motion.pose - head.rest)
+        self._positions = dict(zip(trajectory.joint_names, trajectory.positions[0].tolist(), strict=True))
+        self.joints.send(trajectory)
         self.warn_of_new(self._robot_head.counts, _TEXTS)
 
     def _on_joint_states(self, message: JointState) -> None:

@@ -1,7 +1,7 @@
 """Everyone in view in, forecasts of what the group will do out.
 
 Subscribes: ``people``. Publishes: ``predicted_action`` (one a person and tick), ``predicted_interaction``,
-``next_speaker``.
+``next_speaker``. Serves: ``~/predict_interaction``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 from hmgen_ros.generators.group_forecaster import GroupForecaster
 from hmgen_ros.msg import NextSpeaker, PredictedAction, PredictedInteraction
 from hmgen_ros.nodes.forecast_conversion import action_message, interaction_message, speaker_message
+from hmgen_ros.nodes.interaction_questions import InteractionQuestions
 from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.predictor_node import PredictorNode
 from hmgen_ros.nodes.process import run_node
@@ -45,6 +46,7 @@ class InteractionNode(PredictorNode[GroupForecaster]):
         self.speaker: Output[tuple[SpeakerOutlook, str]] = self.add_output(
             Output(self, NextSpeaker, "next_speaker", PREDICTIONS, lambda v: speaker_message(*v))
         )
+        self._questions = InteractionQuestions(self, lambda: self._forecaster)
 
     def load(self) -> GroupForecaster:
         """The forecaster of the parameters."""

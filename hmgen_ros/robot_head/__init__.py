@@ -6,5 +6,6 @@ is told in ``docs/robot_head.md``.
 
 from hmgen_ros.robot_head.config import JointSpec, RobotHeadConfig
 from hmgen_ros.robot_head.head import HeadMode, HeadTrajectory, RobotHead
+from hmgen_ros.robot_head.whole_motion import whole_trajectory
 
-__all__ = ["HeadMode", "HeadTrajectory", "JointSpec", "RobotHead", "RobotHeadConfig"]
+__all__ = ["HeadMode", "HeadTrajectory", "JointSpec", "RobotHead", "RobotHeadConfig", "whole_trajectory"]
