@@ -23,8 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from perception_stages import average_precision as scene_precision
-from perception_stages import f1, load, speaking_arrays
+from perception_stages import load, speaking
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -44,6 +43,8 @@ from speaker_groups import (
 
 from hmgen_ros.data.ami import CorpusError
 from hmgen_ros.evaluation.machine import machine
+from hmgen_ros.evaluation.perception_metrics import average_precision as scene_precision
+from hmgen_ros.evaluation.perception_metrics import f1
 from hmgen_ros.generators.weights import WeightsError
 from hmgen_ros.perception.active_speaker import ActiveSpeaker, Embedder, Sighting
 from hmgen_ros.perception.av_offset import TOLERATED
@@ -108,7 +109,7 @@ def measure_scene(embedder: Embedder) -> dict[str, dict[str, float]]:
             perception.push_audio(AudioChunk(tick * TICK_NS, samples, SAMPLE_RATE))
             scenes.append(perception.process(Frame(tick * TICK_NS, image), tick, reset=tick == 0))
         perception.close()
-        said, decided, chance = speaking_arrays(scenes, resource("recordings/three_people.json"))
+        said, decided, chance = speaking(scenes, resource("recordings/three_people.mp4"))
         said, late = said[:, :-FORGIVEN_TICKS], decided[:, FORGIVEN_TICKS:]
         found[name] = {"F1": f1(said, late), "AP": scene_precision(said, chance[:, FORGIVEN_TICKS:])}
     return found

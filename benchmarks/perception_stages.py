@@ -1,6 +1,6 @@
 """How long each stage of perception takes, and how well it tells who speaks.
 
-    python benchmarks/perception_stages.py [--video FILE] [--truth FILE] [--workers 1 2] [--seconds 60]
+    python benchmarks/perception_stages.py [--video FILE] [--workers 1 2] [--seconds 60]
 
 Images are decoded beforehand and not timed. Wall-clock figures mean little on a busy machine, so the CPU
 time of the whole process per image stands beside them.
@@ -9,9 +9,8 @@ time of the whole process per image stands beside them.
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -20,11 +19,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from hmgen_ros.evaluation.perception_metrics import average_precision, f1
+from hmgen_ros.evaluation.perception_run import BASE_NS, Pass
+from hmgen_ros.evaluation.perception_scores import speaking_arrays
+from hmgen_ros.evaluation.perception_truth import read_scene
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.perception.pipeline import Perception
 from hmgen_ros.perception.sound_joiner import SAMPLE_RATE
 from hmgen_ros.resources import resource
-from hmgen_ros.types import TICK_HZ, TICK_NS, UNKNOWN_MASK, Action, AudioChunk, Frame, Scene
+from hmgen_ros.types import TICK_HZ, TICK_NS, AudioChunk, Frame, Scene
 
 CHUNK = SAMPLE_RATE // TICK_HZ
 #: Ticks by which hearing and seeing a change may lag, for the second F1 figure.
@@ -76,37 +79,16 @@ def run(images: list[NDArray[np.uint8]], sound: NDArray[np.float32], workers: in
     return result
 
 
-def speaking_arrays(
-    scenes: list[Scene], truth: Path
+def speaking(
+    scenes: list[Scene], media: Path
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:
-    """``[people, ticks]`` truth, decision, and probability; people matched by where they sit."""
-    spoken, decided, probable = [], [], []
-    middles = (np.arange(len(scenes)) + 0.5) / TICK_HZ
-    for known in json.loads(truth.read_text())["people"]:
-        place = np.mean(known["outer_eye_corners_px"], axis=0)
-        said, found, chance = (np.zeros(len(scenes)) for _ in range(3))
-        for start, end in known["speaking"]:
-            said[(middles >= start) & (middles < end)] = 1
-        for tick, scene in enumerate(scenes):
-            near = [p for p in scene.people if p.face and np.abs(p.face.origin_px - place).max() < 60]
-            if near:
-                chance[tick] = near[0].voice_activity
-                found[tick] = near[0].actions != UNKNOWN_MASK and near[0].actions >> Action.SPEAKING & 1
-        spoken.append(said > 0)
-        decided.append(found > 0)
-        probable.append(chance)
-    return np.array(spoken), np.array(decided), np.array(probable)
-
-
-def f1(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:
-    """F1 over person-frames."""
-    return float(2 * (truth & found).sum() / max(1, truth.sum() + found.sum()))
-
-
-def average_precision(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
-    """Mean precision at the rank of every true person-frame."""
-    ranked = truth.ravel()[np.argsort(-score.ravel(), kind="stable")]
-    return float((np.cumsum(ranked) / np.arange(1, len(ranked) + 1))[ranked].mean())
+    """``[people, ticks]`` truth, decision, and probability, by the truth file beside a recording."""
+    truth, found = read_scene(media), Pass()
+    if truth is None:
+        raise SystemExit(f"{media}: no truth file beside it")
+    for scene in scenes:
+        found.add(replace(scene, stamp_ns=scene.stamp_ns + BASE_NS))
+    return speaking_arrays(truth, found)
 
 
 def stage_table(result: Run, workers: int) -> Table:
@@ -127,13 +109,11 @@ def stage_table(result: Run, workers: int) -> Table:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--video", type=Path, help="default: the bundled recording with its truth")
-    parser.add_argument("--truth", type=Path, help="JSON with people[].speaking and outer_eye_corners_px")
+    parser.add_argument("--video", type=Path, help="default: the bundled one; with its truth file")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=60.0)
     args = parser.parse_args()
     video = args.video or resource("recordings/three_people.mp4")
-    truth = args.truth or (None if args.video else resource("recordings/three_people.json"))
     console = Console()
     images, sound = load(video, args.seconds)
     for workers in args.workers:
@@ -143,8 +123,8 @@ def main() -> None:
         console.print(
             f"CPU {result.cpu_ms:.2f} ms an image; ids {len(people)}; {result.perception.counts.values}"
         )
-    if truth is not None:
-        said, found, chance = speaking_arrays(result.scenes, truth)
+    if video.with_suffix(".json").is_file():
+        said, found, chance = speaking(result.scenes, video)
         late = f1(said[:, :-FORGIVEN_TICKS], found[:, FORGIVEN_TICKS:])
         console.print(
             f"speaking: F1 {f1(said, found):.3f} ({late:.3f} when {FORGIVEN_TICKS} ticks late is on time), "

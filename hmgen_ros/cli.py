@@ -189,6 +189,19 @@ COMMANDS = {
         "--landmarks track.npz --audio track.flac --json track.json | hmgen evaluate sync --landmarks "
         "wav2lip.npy --audio speech.wav",
     ),
+    "evaluate perception": Command(
+        _library(
+            "evaluate perception",
+            "evaluation.evaluate_perception",
+            "EvaluatePerceptionConfig",
+            "evaluate_perception",
+        ),
+        "Score who is followed, who is said to speak and what people are said to do, on recordings with "
+        "known truth.",
+        "examples: hmgen evaluate perception --scenes recordings --json perception.json | hmgen evaluate "
+        "perception --scenes my_scenes --degrade low_light noise_10db --jobs 2. Truth files: see "
+        "recordings/README.md",
+    ),
     "report social": Command(
         _library("report social", "evaluation.social_report", "ReportConfig", "write_report"),
         "Write docs/results/social.md, tables and figures, from logged runs and an evaluation.",

@@ -40,7 +40,7 @@ class Window:
 
 
 class StageTimes:
-    """Wall-clock milliseconds of named stages.
+    """Wall-clock milliseconds of named stages, and what they cost the threads that ran them.
 
     >>> times = StageTimes()
     >>> with times.stage("detect"):
@@ -51,18 +51,21 @@ class StageTimes:
 
     def __init__(self) -> None:
         self._windows: dict[str, Window] = {}
+        self._cpu_ms: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time the enclosed block as one run of ``name``."""
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
-            self.add(name, (time.perf_counter() - start) * 1e3)
+            cpu_ms = (time.thread_time() - cpu_start) * 1e3
+            self.add(name, (time.perf_counter() - start) * 1e3, cpu_ms)
 
-    def add(self, name: str, milliseconds: float) -> None:
-        """Add one measured run of ``name``."""
+    def add(self, name: str, milliseconds: float, cpu_ms: float = 0.0) -> None:
+        """Add one measured run of ``name``: wall-clock and CPU time."""
+        self._cpu_ms[name] = self._cpu_ms.get(name, 0.0) + cpu_ms
         window = self._windows.get(name)
         if window is None:
             window = self._windows[name] = Window()
@@ -72,6 +75,13 @@ class StageTimes:
         """Mean milliseconds a run of every stage, in the order in which stages first ran."""
         # A copy: another thread may add a stage meanwhile.
         return {name: window.mean() for name, window in list(self._windows.items())}
+
+    def cpu_ms(self) -> dict[str, float]:
+        """CPU milliseconds of all runs of every stage together, of the thread that ran it alone.
+
+        On a busy machine these stay what they are; a stage within another counts for both.
+        """
+        return dict(self._cpu_ms)
 
     def window(self, name: str) -> Window:
         """The measurements of one stage; empty when it never ran."""

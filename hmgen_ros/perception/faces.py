@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,10 +97,8 @@ class FaceFinder:
         self._since_detection = 0
 
         def run() -> Detections:
-            start = perf_counter()
-            detections = self._backend.detect(image)
-            self._times.add("detect", (perf_counter() - start) * 1e3)
-            return detections
+            with self._times.stage("detect"):
+                return self._backend.detect(image)
 
         if self._pool is None:
             return run

@@ -46,7 +46,8 @@ class FileSource(MediaSource):
             base_ns: stamp of the first picture or sound, > 0 (0 would mean that a stamp is missing).
             loop: start again at the end, with stamps that go on.
             frame_id: frame of the pictures.
-            ahead: most items decoded ahead; with sound every second one is a picture.
+            ahead: most items decoded ahead, in a thread; with sound every second one is a picture. With 0
+                the caller's thread decodes.
 
         Raises:
             MediaError: it cannot be opened, or nothing in it can be decoded.
@@ -60,15 +61,16 @@ class FileSource(MediaSource):
         self._path = path
         self._frame_id = frame_id
         self._probe()
-        self._prefetch = Prefetch(self._play(base_ns, loop), ahead, f"decode {path.name}")
+        items = self._play(base_ns, loop)
+        self._items = Prefetch(items, ahead, f"decode {path.name}") if ahead else items
 
     def __next__(self) -> MediaItem:
         """The next frame or 40 ms of sound."""
-        return next(self._prefetch)
+        return next(self._items)
 
     def close(self) -> None:
         """Stop decoding."""
-        self._prefetch.close()
+        self._items.close()
 
     def _probe(self) -> None:
         with open_container(self._path) as container:

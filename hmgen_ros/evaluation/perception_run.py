@@ -1,0 +1,153 @@
+"""One pass of the node's perception over a recording, with what it cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmgen_ros.perception.active_speaker import Embedder
+from hmgen_ros.perception.perception_config import PerceptionConfig
+from hmgen_ros.perception.pipeline import Perception
+from hmgen_ros.streams.clock import NS_PER_S, TickClock
+from hmgen_ros.streams.source import MediaItem
+from hmgen_ros.streams.video_file import FileSource
+from hmgen_ros.types import Frame, Scene
+
+#: Stamp of a recording's first picture or sound.
+BASE_NS = NS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One person at one tick.
+
+    Attributes:
+        person_id: as perception named them.
+        origin: ``[2]`` middle of the outer eye corners, pixels; None while the face is hidden.
+        landmarks: ``[68, 2]`` pixels; None while the face is hidden.
+        voice: probability of speaking.
+        actions: bit mask.
+    """
+
+    person_id: str
+    origin: NDArray[np.float32] | None
+    landmarks: NDArray[np.float32] | None
+    voice: float
+    actions: int
+
+
+@dataclass
+class Pass:
+    """What perception made of a recording.
+
+    Attributes:
+        times: seconds of the ticks since the start of the recording.
+        voice: probability of any voice, by tick.
+        people: who was seen, by tick.
+        cpu_ms: CPU time of perception in all, of all threads, without decoding.
+        stage_cpu_ms: CPU time by stage in all.
+        counts: what perception counted.
+    """
+
+    times: list[float] = field(default_factory=list)
+    voice: list[float] = field(default_factory=list)
+    people: list[tuple[Seen, ...]] = field(default_factory=list)
+    cpu_ms: float = 0.0
+    stage_cpu_ms: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, scene: Scene) -> None:
+        """Take in one tick."""
+        self.times.append((scene.stamp_ns - BASE_NS) / NS_PER_S)
+        self.voice.append(scene.voice_activity)
+        self.people.append(
+            tuple(
+                Seen(
+                    p.person_id,
+                    None if p.face is None else p.face.origin_px,
+                    None if p.face is None else p.face.landmarks_px,
+                    p.voice_activity,
+                    p.actions,
+                )
+                for p in scene.people
+            )
+        )
+
+
+Change = Callable[[Iterable[MediaItem]], Iterator[MediaItem]]
+Report = Callable[[float], None]
+
+
+def perceive(
+    media: Path,
+    config: PerceptionConfig,
+    embedder: Embedder | None = None,
+    change: Change = iter,
+    report: Report = lambda seconds: None,
+    seconds: float | None = None,
+) -> Pass:
+    """Run perception over a recording as the node does, as fast as it goes.
+
+    Args:
+        media: the recording.
+        config: settings; with one worker all work is done, and its CPU time counted, in this thread.
+        embedder: compares faces with the voice.
+        change: makes pictures and sound worse.
+        report: is told how many seconds have been perceived.
+        seconds: stop after so many.
+
+    Raises:
+        hmgen_ros.streams.source.MediaError: the recording cannot be read.
+    """
+    found, perception = Pass(), Perception(config, embedder)
+    try:
+        perception.warm_up()
+        with FileSource(media, base_ns=BASE_NS, ahead=0) as source:
+            _play(perception, change(source), found, report, seconds)
+        found.stage_cpu_ms = perception.times.cpu_ms()
+        found.counts = dict(perception.counts.items())
+    finally:
+        perception.close()
+    return found
+
+
+def _play(
+    perception: Perception,
+    items: Iterator[MediaItem],
+    found: Pass,
+    report: Report,
+    seconds: float | None,
+) -> None:
+    clock, before, inside = TickClock(), _cpu_s(), 0.0
+    for item in items:
+        started = time.thread_time()
+        scene = _take(perception, clock, item)
+        inside += time.thread_time() - started
+        if scene is None:
+            continue
+        found.add(scene)
+        report(found.times[-1])
+        if seconds is not None and found.times[-1] >= seconds:
+            break
+    process, thread = (after - start for after, start in zip(_cpu_s(), before, strict=True))
+    # What other threads did is perception's: this one decodes.
+    found.cpu_ms = (process - thread + inside) * 1e3
+
+
+def _cpu_s() -> tuple[float, float]:
+    """CPU seconds of this process and of this thread."""
+    return time.process_time(), time.thread_time()
+
+
+def _take(perception: Perception, clock: TickClock, item: MediaItem) -> Scene | None:
+    """Sound is heard; a picture that fills a tick becomes a scene."""
+    if not isinstance(item, Frame):
+        perception.push_audio(item)
+        return None
+    tick = clock.accept(item.stamp_ns)
+    return None if tick is None else perception.process(item, tick.index, tick.missed, tick.reset)
