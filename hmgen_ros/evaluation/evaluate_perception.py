@@ -29,13 +29,11 @@ from hmgen_ros.evaluation.perception_degradations import DEGRADATIONS, Voices, d
 from hmgen_ros.evaluation.perception_run import Report, perceive
 from hmgen_ros.evaluation.perception_scores import Scores, score_scene
 from hmgen_ros.evaluation.perception_truth import SceneTruth, read_scenes
-from hmgen_ros.generators.weights import WeightsError
 from hmgen_ros.perception.backends import BACKEND_MODULES
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.streams.decode import SOUND_RATE
 from hmgen_ros.streams.source import MediaError
 from hmgen_ros.streams.video_file import FileSource
-from hmgen_ros.syncer_embedder import SyncerEmbedder, load_embedder
 from hmgen_ros.types import AudioChunk
 
 #: Columns on the screen; the JSON has more.
@@ -189,7 +187,6 @@ def score_recording(
         found = perceive(
             scene.media,
             chosen,
-            _embedder(chosen),
             lambda items: degrade(items, config.degrade, voices),
             report,
             config.seconds,
@@ -206,17 +203,6 @@ def _chosen(scenes: list[SceneTruth], config: EvaluatePerceptionConfig) -> list[
     if unknown := [name for name in config.only if name not in names]:
         raise ValueError(f"{config.scenes}: no scene {unknown[0]!r}; there are {', '.join(names)}")
     return [scene for scene in scenes if not config.only or scene.name in config.only]
-
-
-def _embedder(settings: PerceptionConfig) -> SyncerEmbedder | None:
-    """As the node has it: without the syncer's model lips alone tell who speaks."""
-    if not settings.active_speaker:
-        return None
-    try:
-        return load_embedder(settings.syncer)
-    except (WeightsError, OSError) as error:
-        print(f"lip motion alone tells who speaks: {error}", file=sys.stderr)
-        return None
 
 
 def _length_s(media: Path) -> float:

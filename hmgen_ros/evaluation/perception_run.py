@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,10 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgen_ros.perception.active_speaker import Embedder
+from hmgen_ros.perceiving import PerceptionStream, load_perception
 from hmgen_ros.perception.perception_config import PerceptionConfig
-from hmgen_ros.perception.pipeline import Perception
-from hmgen_ros.streams.clock import NS_PER_S, TickClock
+from hmgen_ros.streams.clock import NS_PER_S
 from hmgen_ros.streams.source import MediaItem
 from hmgen_ros.streams.video_file import FileSource
 from hmgen_ros.types import Frame, Scene
@@ -86,7 +86,6 @@ Report = Callable[[float], None]
 def perceive(
     media: Path,
     config: PerceptionConfig,
-    embedder: Embedder | None = None,
     change: Change = iter,
     report: Report = lambda seconds: None,
     seconds: float | None = None,
@@ -96,19 +95,19 @@ def perceive(
     Args:
         media: the recording.
         config: settings; with one worker all work is done, and its CPU time counted, in this thread.
-        embedder: compares faces with the voice.
         change: makes pictures and sound worse.
         report: is told how many seconds have been perceived.
         seconds: stop after so many.
 
     Raises:
         hmgen_ros.streams.source.MediaError: the recording cannot be read.
+        ValueError, RuntimeError, OSError: a model of perception is missing or damaged.
     """
-    found, perception = Pass(), Perception(config, embedder)
+    found = Pass()
+    perception = load_perception(config, lambda cause, text: print(text, file=sys.stderr))
     try:
-        perception.warm_up()
         with FileSource(media, base_ns=BASE_NS, ahead=0) as source:
-            _play(perception, change(source), found, report, seconds)
+            _play(PerceptionStream(perception), change(source), found, report, seconds)
         found.stage_cpu_ms = perception.times.cpu_ms()
         found.counts = dict(perception.counts.items())
     finally:
@@ -117,16 +116,16 @@ def perceive(
 
 
 def _play(
-    perception: Perception,
+    stream: PerceptionStream,
     items: Iterator[MediaItem],
     found: Pass,
     report: Report,
     seconds: float | None,
 ) -> None:
-    clock, before, inside = TickClock(), _cpu_s(), 0.0
+    before, inside = _cpu_s(), 0.0
     for item in items:
         started = time.thread_time()
-        scene = _take(perception, clock, item)
+        scene = _take(stream, item)
         inside += time.thread_time() - started
         if scene is None:
             continue
@@ -144,10 +143,9 @@ def _cpu_s() -> tuple[float, float]:
     return time.process_time(), time.thread_time()
 
 
-def _take(perception: Perception, clock: TickClock, item: MediaItem) -> Scene | None:
+def _take(stream: PerceptionStream, item: MediaItem) -> Scene | None:
     """Sound is heard; a picture that fills a tick becomes a scene."""
-    if not isinstance(item, Frame):
-        perception.push_audio(item)
-        return None
-    tick = clock.accept(item.stamp_ns)
-    return None if tick is None else perception.process(item, tick.index, tick.missed, tick.reset)
+    if isinstance(item, Frame):
+        return stream.perceive(item)
+    stream.hear(item.stamp_ns, item.samples, item.sample_rate)
+    return None
