@@ -72,20 +72,32 @@ def _library(name: str, module: str, options: str, work: str) -> Callable[[list[
 
 
 def _devices(arguments: list[str]) -> None:
+    from hmgen_ros.streams.camera import list_cameras
     from hmgen_ros.streams.microphone import MicrophoneError, list_devices
 
     if arguments:
         print("usage: hmgen devices\n\n" + COMMANDS["devices"].help)
         return
+    cameras = list_cameras()
     try:
-        devices = list_devices()
+        microphones, silence = list_devices(), "none found; plug one in, or start PulseAudio or PipeWire"
     except MicrophoneError as error:
-        raise CommandError(str(error)) from error
-    table = Table("index", "name", "channels", "rate (Hz)", "default", title="microphones")
-    for device in devices:
-        default = "yes" if device.is_default else ""
-        table.add_row(str(device.index), device.name, str(device.channels), str(device.sample_rate), default)
+        microphones, silence = [], str(error)
+    missing = [] if cameras else ["no camera: there is no /dev/video*"]
+    missing += [] if microphones else [f"no microphone: {silence}"]
+    if not cameras and not microphones:
+        raise CommandError("; ".join(missing))
+    table = Table("kind", "choose it by", "name", "what it gives")
+    for camera in cameras:
+        size = "" if camera.size is None else f"{camera.size[0]}x{camera.size[1]}"
+        rate = "" if camera.fps is None else f", {camera.fps:g} Hz"
+        table.add_row("camera", f"--source {camera.path}", camera.name, camera.problem or size + rate)
+    for device in microphones:
+        gives = f"{device.channels} channel(s), {device.sample_rate} Hz" + ", default" * device.is_default
+        table.add_row("microphone", f"--microphone {device.index}", device.name, gives)
     Console().print(table)
+    for line in missing:
+        print(line)
 
 
 @dataclass(frozen=True)
@@ -240,7 +252,9 @@ COMMANDS = {
         "Turn the AMI corpus' own XML annotations into the 25 Hz rasters that training reads.",
         "example: hmgen data ami --xml ami_public_manual_1.7 --out data/ami_25hz",
     ),
-    "devices": Command(_devices, "List the microphones of this machine."),
+    "devices": Command(
+        _devices, "List the cameras and microphones of this machine; exits with 2 if there is none."
+    ),
 }
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 @contextmanager
 def node_process(
-    name: str, *ros_arguments: str, own: tuple[str, ...] = ()
+    name: str, *ros_arguments: str, own: tuple[str, ...] = (), env: Mapping[str, str] = os.environ
 ) -> Iterator[subprocess.Popen[str]]:
     """Run ``hmgen_ros.nodes.<name>`` as its own process; it is interrupted at the end.
 
@@ -28,11 +28,12 @@ def node_process(
         name: of the module.
         ros_arguments: what follows ``--ros-args``.
         own: further arguments, before those.
+        env: its environment.
     """
     command = [sys.executable, "-m", f"hmgen_ros.nodes.{name}", *own]
     if ros_arguments:
         command += ["--ros-args", *ros_arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(env))
     try:
         yield process
     finally:

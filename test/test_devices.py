@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hmgen_ros.streams.arrival import BlockTimeline
-from hmgen_ros.streams.camera import CameraSource
+from hmgen_ros.streams.camera import CameraInfo, CameraSource, list_cameras
 from hmgen_ros.streams.media import MediaError, open_media
 from hmgen_ros.streams.microphone import MicrophoneError, MicrophoneInfo, _choose, _formats
 
@@ -84,6 +84,36 @@ def test_closing_does_not_wait_for_a_lost_camera(clip):
         next(camera)
 
 
+def test_a_camera_that_comes_late_is_waited_for(clip, tmp_path):
+    ticks = iter(range(1, 10_000))
+    late = tmp_path / "late.avi"
+    with CameraSource(str(late), clock_ns=lambda: next(ticks), backend=cv2.CAP_FFMPEG, wait=True) as camera:
+        while not camera.counts["camera_retry"]:
+            time.sleep(0.02)
+        assert (camera.size, camera.fps) == (None, None)
+        assert "late.avi" in camera.trouble
+        clip.rename(late)
+        assert next(camera).image.shape == (48, 64, 3)
+        assert (camera.size, camera.fps) == ((64, 48), 25)
+        assert camera.counts["camera_reopened"] == 1
+
+
+def test_cameras_are_listed_with_what_is_wrong_with_them(clip, tmp_path):
+    """A film stands in for a camera that can be opened, an empty file for one that cannot."""
+    devices, names = tmp_path / "dev", tmp_path / "names"
+    (names / "video2").mkdir(parents=True)
+    (names / "video2" / "name").write_text("Integrated Camera: Front\n")
+    assert list_cameras(devices, names) == []
+    devices.mkdir()
+    for odd in ("video10", "video", "video-x", "vbi0"):
+        (devices / odd).touch()
+    clip.rename(devices / "video2")
+    first, second = list_cameras(devices, names, cv2.CAP_FFMPEG)
+    assert first == CameraInfo(str(devices / "video2"), "Integrated Camera: Front", (64, 48), 25.0)
+    assert (second.path, second.name, second.size) == (str(devices / "video10"), "video10", None)
+    assert "no pictures" in second.problem
+
+
 MICS = [
     MicrophoneInfo(0, "HDA Intel", 2, 48000, False),
     MicrophoneInfo(3, "USB Mic", 1, 44100, True),
@@ -107,6 +137,9 @@ def test_no_such_microphone_says_what_to_choose(devices, hint):
 def test_formats_are_tried_from_the_best_to_the_device_s_own():
     assert _formats(MICS[0]) == [(16000, 1), (48000, 1), (48000, 2)]
     assert _formats(MICS[2]) == [(16000, 1), (16000, 2)]
+    assert _formats(MICS[0], 44100, 2) == [(44100, 2)]
+    assert _formats(MICS[0], 44100) == [(44100, 1), (44100, 2)]
+    assert _formats(MICS[0], channels=2) == [(16000, 2), (48000, 2)]
 
 
 MS = 1_000_000

@@ -111,6 +111,13 @@ class HmgenNode(LifecycleNode):
         """More lines for diagnostics, name to value."""
         return {}
 
+    def trouble(self) -> str:
+        """What keeps this node from its work now, one line for diagnostics; empty where nothing does."""
+        return ""
+
+    def watch(self) -> None:
+        """Called before each diagnosis: to count and warn of what no input brings along."""
+
     def subscribe(
         self,
         message_type: type[Any],
@@ -226,11 +233,15 @@ class HmgenNode(LifecycleNode):
         elapsed = max(now - self._last_diagnosis[0], 1e-9)
         rate = (sent - self._last_diagnosis[1]) / elapsed
         self._last_diagnosis = (now, sent)
-        recent = any(now - at < WARNING_PERIOD_S for at in list(self._warned.values()))
+        self.watch()
+        trouble, recent = (
+            self.trouble(),
+            any(now - at < WARNING_PERIOD_S for at in list(self._warned.values())),
+        )
         status = DiagnosticStatus(
-            level=DiagnosticStatus.WARN if recent else DiagnosticStatus.OK,
+            level=DiagnosticStatus.WARN if recent or trouble else DiagnosticStatus.OK,
             name=self.get_fully_qualified_name(),
-            message="dropping or repairing input" if recent else "running",
+            message=trouble or ("dropping or repairing input" if recent else "running"),
             hardware_id="hmgen_ros",
         )
         values: dict[str, object] = {"messages_per_s": f"{rate:.1f}"}

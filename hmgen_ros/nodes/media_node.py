@@ -36,6 +36,13 @@ BUNDLED = "recordings/three_people.mp4"
 _LEAD_NS = 500_000_000
 #: A frame is given up when it is overtaken twice: one hiccup of the machine costs latency, not a frame.
 _LATE_NS = 2 * TICK_NS
+_CAMERA_TEXTS = {
+    "camera_dropped": "this machine is too slow for the camera: images were left out",
+    "camera_lost": "the camera gives no more images: is it unplugged? Trying to open it again",
+    "camera_retry": "the camera cannot be opened yet; trying again",
+    "camera_reopened": "the camera is back",
+    "frame_empty": "the camera gave an empty image",
+}
 
 
 def source_path(source: str) -> str:
@@ -106,6 +113,7 @@ class MediaNode(HmgenNode):
             loop=self.param("loop"),
             frame_id=self.param("camera_frame_id"),
             clock_ns=lambda: self.get_clock().now().nanoseconds,
+            wait=self.param("wait_for_device"),
         )
 
     def stop(self) -> None:
@@ -123,7 +131,8 @@ class MediaNode(HmgenNode):
 
     def _play(self, stopping: threading.Event) -> None:
         try:
-            if not self.local and self._wait_for_subscriber(stopping) and not stopping.is_set():
+            waits = not self.local and self.source is not None and not self.source.live
+            if waits and self._wait_for_subscriber(stopping) and not stopping.is_set():
                 # Time passed: stamps begin now.
                 if self.source is not None:
                     self.source.close()
@@ -163,7 +172,8 @@ class MediaNode(HmgenNode):
             self.position_ns = ready_ns(item)
             if isinstance(item, Frame):
                 self._send_frame(item)
-                self.warn_of_new(source.counts, {})
+                if not source.live:
+                    self.warn_of_new(source.counts, {})
             elif self.param("sound"):
                 sound.append(item)
             if isinstance(item, Frame) or not source.has_video:
@@ -216,6 +226,16 @@ class MediaNode(HmgenNode):
                 self.warn(
                     "not_consumed", "no people message came for an image; is the perception node running?"
                 )
+
+    def watch(self) -> None:
+        """What happens to a camera; while it is away, nothing else would tell."""
+        with self.lock:
+            if self.source is not None and self.source.live:
+                self.warn_of_new(self.source.counts, _CAMERA_TEXTS)
+
+    def trouble(self) -> str:
+        """Why there are no images."""
+        return self.source.trouble if self.active and self.source is not None else ""
 
     def details(self) -> dict[str, object]:
         """What is played."""

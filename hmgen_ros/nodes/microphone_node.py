@@ -24,13 +24,17 @@ _TEXTS = {
     "mic_overflow": "this machine is too slow for the microphone: sound was left out",
     "mic_lost_input": "the sound system lost samples",
     "mic_stall": "the microphone fell silent: is it unplugged? Trying to open it again",
-    "mic_retry": "the microphone cannot be opened again yet",
+    "mic_retry": "the microphone cannot be opened yet; trying again",
     "mic_reopened": "the microphone is back",
 }
 
 
 class MicrophoneNode(HmgenNode):
-    """Wraps :class:`hmgen_ros.streams.microphone.Microphone`."""
+    """Wraps :class:`hmgen_ros.streams.microphone.Microphone`.
+
+    A microphone may come later and go at any time: the node stays active, goes on trying, and says in its
+    diagnostics why there is no sound.
+    """
 
     def __init__(self, local: bool = False, overrides: list[Parameter[Any]] | None = None) -> None:
         """See HmgenNode."""
@@ -45,17 +49,24 @@ class MicrophoneNode(HmgenNode):
         return audio_message(chunk, self.param("audio_frame_id"))
 
     def start(self) -> None:
-        """Open the device and listen."""
+        """Open the device, or begin to wait for it, and listen."""
         super().start()
         device = self.param("device")
         try:
             self._microphone = Microphone(
                 int(device) if device.isdigit() else device or None,
                 clock_ns=lambda: self.get_clock().now().nanoseconds,
+                sample_rate=self.param("sample_rate") or None,
+                channels=self.param("channels") or None,
+                wait=self.param("wait_for_device"),
             )
         except MicrophoneError as error:
             raise SetupError(f"no microphone: {error}") from error
-        self.get_logger().info(f"listening to {self._microphone.info.name}")
+        info, trouble = self._microphone.info, self._microphone.trouble
+        if info is None:
+            self.get_logger().warning(f"waiting for a microphone: {trouble}")
+        else:
+            self.get_logger().info(f"listening to {info.name}")
         self._listener = threading.Thread(
             target=self._listen, args=(self._microphone,), name="microphone", daemon=True
         )
@@ -78,9 +89,17 @@ class MicrophoneNode(HmgenNode):
             if chunk is not None:
                 self.sound.send(chunk)
 
+    def trouble(self) -> str:
+        """Why there is no sound."""
+        microphone = self._microphone
+        return microphone.trouble if microphone is not None else ""
+
     def details(self) -> dict[str, object]:
-        """Which device."""
-        return {"device": self._microphone.info.name if self._microphone else ""}
+        """Which device, and how fast it samples."""
+        microphone = self._microphone
+        if microphone is None or microphone.info is None:
+            return {"device": ""}
+        return {"device": microphone.info.name, "sample_rate": microphone.sample_rate}
 
 
 def main(args: list[str] | None = None) -> None:

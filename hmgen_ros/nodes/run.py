@@ -42,7 +42,9 @@ class StartError(Exception):
 
 
 def _overrides(options: RunOptions, live: bool) -> Overrides:
-    media: dict[str, Any] = {"source": options.source, "loop": options.loop, "exit_at_end": True}
+    # Whoever types a command is told at once that a device is missing; a robot's nodes wait for it.
+    waits = {"wait_for_device": False}
+    media: dict[str, Any] = {"source": options.source, "loop": options.loop, "exit_at_end": True, **waits}
     overrides: Overrides = {"media_node": media}
     if options.fast:
         media |= {"pace": "consumed", "publish_clock": True, "start_time_s": _FAST_START_S}
@@ -56,7 +58,7 @@ def _overrides(options: RunOptions, live: bool) -> Overrides:
     if options.microphone is not None:
         media["sound"] = False
         device = "" if options.microphone == "default" else options.microphone
-        overrides["microphone_node"] = {"device": device}
+        overrides["microphone_node"] = {"device": device, **waits}
     return overrides
 
 

@@ -24,6 +24,7 @@ def open_media(
     loop: bool = False,
     frame_id: str = "camera",
     clock_ns: Callable[[], int] = time.time_ns,
+    wait: bool = False,
 ) -> MediaSource:
     """Open a file or a webcam.
 
@@ -33,6 +34,7 @@ def open_media(
         loop: play a file for ever, with stamps that go on.
         frame_id: frame of the pictures.
         clock_ns: clock for a webcam's stamps; files do not use it.
+        wait: take a webcam that is not there yet, and wait for its first frame; files are there or not.
 
     Returns:
         An open source; the caller closes it.
@@ -43,6 +45,6 @@ def open_media(
     """
     webcam = _WEBCAM.fullmatch(str(spec))
     if webcam:
-        device = webcam[1]
-        return CameraSource(int(device) if device.isdigit() else device, clock_ns=clock_ns, frame_id=frame_id)
+        device: int | str = int(webcam[1]) if webcam[1].isdigit() else webcam[1]
+        return CameraSource(device, clock_ns=clock_ns, frame_id=frame_id, wait=wait)
     return FileSource(Path(spec).expanduser(), base_ns, loop, frame_id)

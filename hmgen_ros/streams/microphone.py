@@ -34,6 +34,10 @@ class MicrophoneError(RuntimeError):
     """A microphone that cannot be used: one line that says what to install or to choose."""
 
 
+class NoPortAudioError(MicrophoneError):
+    """What talks to sound systems is missing: waiting for a device would not help."""
+
+
 @dataclass(frozen=True, slots=True)
 class MicrophoneInfo:
     """An input device: index and name to choose it by, its channels and its own sample rate."""
@@ -76,15 +80,16 @@ def list_devices() -> list[MicrophoneInfo]:
 class Microphone:
     """Blocks of 40 ms, mono, at 16 kHz where the device agrees and at its own rate where not.
 
-    Open from the start; :meth:`read` from one thread, :meth:`close` at the end, or use it as a context
-    manager.
+    Open from the start, or opened when it appears; :meth:`read` from one thread, :meth:`close` at the end,
+    or use it as a context manager.
 
     Attributes:
-        info: the device in use.
+        info: the device in use or used last, None before the first.
         sample_rate: rate of the chunks now; may change when the device is reopened.
         counts: ``mic_overflow`` (blocks dropped, the reader is too slow), ``mic_lost_input`` (PortAudio
             reports lost samples), ``mic_stall`` (the device fell silent), ``mic_retry`` (it could not be
-            opened again), ``mic_reopened``.
+            opened), ``mic_reopened`` (it could after that).
+        trouble: why there is no sound now, one line; empty while the device is open.
     """
 
     def __init__(
@@ -94,6 +99,9 @@ class Microphone:
         clock_ns: Callable[[], int] = time.time_ns,
         queue_blocks: int = 50,
         stall_s: float = 1.0,
+        sample_rate: int | None = None,
+        channels: int | None = None,
+        wait: bool = False,
     ) -> None:
         """Open the device and start listening.
 
@@ -103,19 +111,35 @@ class Microphone:
             clock_ns: clock for the stamps.
             queue_blocks: most blocks kept for the reader; then the oldest are dropped.
             stall_s: silence of the callback after which the device is taken for lost.
+            sample_rate: ask for no other rate; None prefers 16 kHz, then takes the device's own.
+            channels: ask for so many and mix them; None asks for one. Without a sound server one means the
+                first, whatever the others hear.
+            wait: keep trying where the device is not there yet, instead of raising.
 
         Raises:
-            MicrophoneError: no PortAudio, no sound system, no such device, or it cannot be opened.
+            MicrophoneError: no such device, or it cannot be opened, and ``wait`` is not set.
+            NoPortAudioError: no PortAudio, which no waiting mends.
         """
         self.counts = Counts()
+        self.info: MicrophoneInfo | None = None
+        self.sample_rate = sample_rate or PREFERRED_RATE
+        self.trouble = ""
         self._wanted = device
+        self._wanted_rate, self._wanted_channels = sample_rate, channels
         self._clock_ns = clock_ns
         self._stall_s = stall_s
         self._queue: queue.Queue[AudioChunk] = queue.Queue(queue_blocks)
         self._stream: Any = None
         self._wait_s = _FIRST_WAIT_S
         self._retry_at = 0.0
-        self._open()
+        try:
+            self._open()
+        except NoPortAudioError:
+            raise
+        except MicrophoneError as error:
+            if not wait:
+                raise
+            self._try_later(error)
 
     def read(self, timeout_s: float = 0.1) -> AudioChunk | None:
         """The next block.
@@ -154,15 +178,15 @@ class Microphone:
         self.close()
 
     def _open(self) -> None:
-        self.info = _choose(list_devices(), self._wanted)
+        info = _choose(list_devices(), self._wanted)
         sd = _portaudio()
         refusals = []
-        for rate, channels in _formats(self.info):
+        for rate, channels in _formats(info, self._wanted_rate, self._wanted_channels):
             self.sample_rate = rate
             self._timeline = BlockTimeline()
             try:
                 self._stream = sd.InputStream(
-                    device=self.info.index,
+                    device=info.index,
                     samplerate=rate,
                     channels=channels,
                     blocksize=rate * BLOCK_MS // 1000,
@@ -172,12 +196,14 @@ class Microphone:
                 )
                 self._heard_at = time.monotonic() + _START_GRACE_S
                 self._stream.start()
-                return
             except (sd.PortAudioError, ValueError) as error:
-                refusals.append(f"{rate} Hz: {error}")
+                refusals.append(f"{rate} Hz, {channels} channel(s): {error}")
                 self.close()
+            else:
+                self.info, self.trouble = info, ""
+                return
         raise MicrophoneError(
-            f"microphone {self.info.name!r} cannot be opened ({'; '.join(refusals)}); close programs that "
+            f"microphone {info.name!r} cannot be opened ({'; '.join(refusals)}); close programs that "
             "use it, or choose another device"
         )
 
@@ -206,26 +232,31 @@ class Microphone:
             if now - self._heard_at < self._stall_s:
                 return
             self.counts.add("mic_stall")
+            self.trouble = "the microphone fell silent"
             self.close()
         if now < self._retry_at:
             return
         try:
             _rescan()
             self._open()
-        except MicrophoneError:
-            self.counts.add("mic_retry")
-            self._retry_at = now + self._wait_s
-            self._wait_s = min(2 * self._wait_s, _LONGEST_WAIT_S)
+        except MicrophoneError as error:
+            self._try_later(error)
             return
         self.counts.add("mic_reopened")
         self._wait_s = _FIRST_WAIT_S
+
+    def _try_later(self, error: MicrophoneError) -> None:
+        self.trouble = str(error)
+        self.counts.add("mic_retry")
+        self._retry_at = time.monotonic() + self._wait_s
+        self._wait_s = min(2 * self._wait_s, _LONGEST_WAIT_S)
 
 
 def _portaudio() -> ModuleType:
     try:
         return importlib.import_module("sounddevice")
     except (ImportError, OSError) as error:
-        raise MicrophoneError(
+        raise NoPortAudioError(
             f"PortAudio is missing ({error}); install it, e.g. apt-get install libportaudio2"
         ) from error
     except Exception as error:  # its own error class cannot be named while its module does not load
@@ -262,7 +293,13 @@ def _choose(devices: list[MicrophoneInfo], wanted: int | str | None) -> Micropho
     return found[0]
 
 
-def _formats(info: MicrophoneInfo) -> list[tuple[int, int]]:
-    """Rates and channels to ask for, best first."""
-    asked = [(PREFERRED_RATE, 1), (info.sample_rate, 1), (info.sample_rate, min(info.channels, 2))]
+def _formats(
+    info: MicrophoneInfo, rate: int | None = None, channels: int | None = None
+) -> list[tuple[int, int]]:
+    """Rates and channels to ask for, best first; what is given is asked for alone."""
+    rates = [rate] if rate else [PREFERRED_RATE, info.sample_rate]
+    few = [channels] if channels else [1]
+    asked = [(r, c) for r in rates for c in few]
+    if not channels:
+        asked.append((rates[-1], min(info.channels, 2)))
     return list(dict.fromkeys(asked))

@@ -36,6 +36,7 @@ class MediaSource(ABC):
         size: (width, height) of the first frame in pixels, None without video.
         live: stamps follow a running clock, so there is nothing to pace.
         counts: what was dropped or repaired.
+        trouble: why nothing comes now, one line; empty while all is well.
     """
 
     name: str
@@ -46,6 +47,7 @@ class MediaSource(ABC):
     size: tuple[int, int] | None
     live: bool
     counts: Counts
+    trouble: str = ""
 
     def __iter__(self) -> Iterator[MediaItem]:
         """The source is its own, single iterator."""
