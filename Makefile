@@ -33,7 +33,7 @@ hash = $(shell find $(1) -type f -not -path '*/__pycache__/*' -print0 2>/dev/nul
 python_key := $(shell "$(PYTHON)" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
 needs_key := $(python_key)-$(call hash,pyproject.toml requirements)
 sources := setup.py pyproject.toml CMakeLists.txt package.xml README.md LICENSE \
-	hmgen_ros msg srv action launch config models recordings scripts cmake requirements
+	hmgen_ros msg srv action launch config examples models recordings scripts cmake requirements
 package_key := $(needs_key)-$(call hash,$(sources))
 
 pip = $(VENV)/bin/python -m pip --disable-pip-version-check
@@ -94,7 +94,7 @@ $(STAMPS)/needs-$(needs_key): $(STAMPS)/torch-$(needs_key)
 
 $(STAMPS)/tools-$(needs_key): $(STAMPS)/needs-$(needs_key)
 	@echo "installing what training and the tests need"
-	@$(VENV)/bin/python scripts/list_requirements.py train test > $(STAMPS)/requirements.txt
+	@$(VENV)/bin/python scripts/list_requirements.py behaviours train test > $(STAMPS)/requirements.txt
 	@$(install) -r $(STAMPS)/requirements.txt
 	@$(call fresh,tools)
 

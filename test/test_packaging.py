@@ -267,7 +267,7 @@ def test_pins_are_exact_and_harmless(path: str) -> None:
 def test_every_requirement_is_pinned() -> None:
     """`make` installs with the constraints: a requirement without a pin would drift."""
     listing = subprocess.run(
-        [sys.executable, ROOT / "scripts/list_requirements.py", "ros", "test"],
+        [sys.executable, ROOT / "scripts/list_requirements.py", "ros", "behaviours", "test"],
         capture_output=True,
         text=True,
         check=True,

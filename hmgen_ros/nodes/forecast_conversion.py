@@ -105,6 +105,33 @@ def mask_from_label(label: str) -> int:
         raise BadMessage("bad_prediction", f"a prediction has the unknown label {label!r}") from error
 
 
+def forecast_from_message(message: PredictedInteraction) -> ActionForecast:
+    """The group's whole forecast.
+
+    Raises:
+        BadMessage: ``bad_prediction``, for arrays that do not fit each other.
+    """
+    steps, samples, people = int(message.steps), int(message.samples), len(message.person_ids)
+    masks = tuple(int(mask) for mask in message.action_masks)
+    current = np.asarray(message.current, np.int64)
+    table = np.asarray(message.probabilities, np.float32)
+    futures = np.asarray(message.futures, np.uint8)
+    fits = len(current) == people and table.size == steps * people * len(masks)
+    if not fits or futures.size != samples * steps * people:
+        raise BadMessage("bad_prediction", f"a forecast of {people} people has arrays that do not fit")
+    if people and max(int(current.max()), int(futures.max(initial=0))) >= len(masks):
+        raise BadMessage("bad_prediction", "a forecast has actions that it does not name")
+    return ActionForecast(
+        stamp_ns=stamp_ns(message.header.stamp),
+        person_ids=tuple(message.person_ids),
+        action_masks=masks,
+        current=current,
+        probabilities=table.reshape(steps, people, len(masks)),
+        samples=futures.reshape(samples, steps, people),
+        period_s=message.period,
+    )
+
+
 def outlook_from_message(message: PredictedAction) -> ActionOutlook:
     """One person's forecast; of the current state only the main action is known.
 
