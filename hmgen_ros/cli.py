@@ -214,6 +214,14 @@ COMMANDS = {
         "perception --scenes my_scenes --degrade low_light noise_10db --jobs 2. Truth files: see "
         "recordings/README.md",
     ),
+    "evaluate bag": Command(
+        _library("evaluate bag", "evaluation.evaluate_bag", "EvaluateBagConfig", "evaluate_bag"),
+        "Replay recorded rosbags through perception and forecasters, and score the forecasts against what "
+        "happened.",
+        "examples: hmgen evaluate bag out/bag --json bag.json --html bag.html | hmgen evaluate bag talk.mcap "
+        "--image-topic /head_camera/image_raw --audio-topic /mic --model semi_markov --compare bag.json | "
+        "hmgen evaluate bag recordings/ --source people --jobs 4 --html bags.html",
+    ),
     "report social": Command(
         _library("report social", "evaluation.social_report", "ReportConfig", "write_report"),
         "Write docs/results/social.md, tables and figures, from logged runs and an evaluation.",

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hmgen_ros.generators.action_space import KNOWN_BITS
+from hmgen_ros.generators.action_space import KNOWN_BITS, ActionSpace
 from hmgen_ros.generators.group_attention import GroupAttention
 from hmgen_ros.generators.interface import ActionPredictor
 from hmgen_ros.generators.persistence import Persistence
@@ -62,11 +62,14 @@ class GroupForecast:
         forecast: of everyone whose actions are known; empty arrays when there is nobody.
         actions: one for each person in the scene; not valid where the actions are unknown.
         speaker: who takes the floor next.
+        speaks_next: ``[N]`` probability of each person in the scene to be the first to begin to speak; None
+            where the sampled futures alone tell.
     """
 
     forecast: ActionForecast
     actions: tuple[ActionOutlook, ...]
     speaker: SpeakerOutlook
+    speaks_next: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,11 @@ class GroupForecaster:
         if make is None:
             raise ValueError(f"no action predictor {model!r}; one of: {', '.join(ACTION_PREDICTORS)}")
         return cls(make(device), device, horizon_s, samples, seed)
+
+    @property
+    def space(self) -> ActionSpace:
+        """What the actions of its forecasts are."""
+        return self._predictor.space
 
     def reset(self) -> None:
         """Forget everybody."""
@@ -236,6 +244,7 @@ class GroupForecaster:
                 none_probability=speaker.none_probability,
                 seconds_until_start=speaker.seconds_until_start,
             ),
+            known,
         )
 
     def _mask(self, person: Person) -> int:

@@ -1,4 +1,4 @@
-"""Writes serialised messages into an mcap bag that ``ros2 bag`` plays.
+"""Writes serialised messages into a bag that ``ros2 bag`` plays.
 
 The rosbags library writes the file; the definitions of our own messages come from the ``.msg`` files
 that travel with the package.
@@ -30,14 +30,18 @@ class BagWriter:
         written: messages written so far, by topic.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, storage: StoragePlugin = StoragePlugin.MCAP) -> None:
         """Create the bag folder ``path``, which must not exist.
+
+        Args:
+            path: of the folder.
+            storage: mcap or sqlite3.
 
         Raises:
             rosbags.rosbag2.WriterError: it exists already.
         """
         self._store = typestore()
-        self._writer = Writer(path, version=_METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
+        self._writer = Writer(path, version=_METADATA_VERSION, storage_plugin=storage)
         self._writer.open()
         self._connections: dict[str, Any] = {}
         self.written: dict[str, int] = {}

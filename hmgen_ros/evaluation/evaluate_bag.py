@@ -1,0 +1,259 @@
+"""``hmgen evaluate bag``: plays recorded bags through perception and forecasters, and scores the forecasts.
+
+The bag's own later part is what happened, as perception sees it, or a file says who spoke when. The JSON file
+holds nothing that differs between two runs on one machine; wall-clock times are in ``NAME.timing.json``
+beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from hmgen_ros.evaluation.bag_config import EvaluateBagConfig
+from hmgen_ros.evaluation.bag_reader import BagError, storage_files
+from hmgen_ros.evaluation.bag_scores import BagScores, report_of, score_bag
+from hmgen_ros.evaluation.bag_tables import bag_grid, cell, fact_grid, score_grids
+from hmgen_ros.evaluation.machine import machine
+
+__all__ = ["EvaluateBagConfig", "evaluate_bag", "find_bags"]
+
+_TRUTH_NOTE = "What happened is what perception saw later in the same bag; speech is taken from {}."
+_SEEN_NOTE = (
+    "What happened is what perception saw later in the same bag: its mistakes count as truth, for every "
+    "model alike."
+)
+_HEAD_NOTE = (
+    "Head errors are root mean square distances of the 68 landmarks in distances of the outer eye corners, "
+    "and mean absolute yaw, pitch and roll; all models are scored on the same people and ticks. Distances of "
+    "distributions are 0 for the very same motion, and large for few windows."
+)
+
+
+@dataclass(frozen=True)
+class _Played:
+    """One bag's scores without what only plots need, and the plots."""
+
+    scores: BagScores
+    pictures: list[str]
+
+
+def evaluate_bag(config: EvaluateBagConfig, console: Console | None = None) -> dict[str, Any]:
+    """Play and score a bag, or every bag of a folder; writes, shows and returns the results.
+
+    Returns:
+        Of one bag its facts, ``actions`` and ``heads`` by model; of a folder ``bags`` by name, ``failed`` and
+        the ``summary``, scores over all bags together. Numbers that cannot be had are None.
+
+    Raises:
+        BagError: a bag cannot be used, or none of a folder's.
+        hmgen_ros.evaluation.bag_truth.TruthError: the truth file cannot be used.
+        ValueError: an option cannot be used.
+    """
+    console = console or Console()
+    other = None if config.compare is None else _other(config.compare)
+    bags = find_bags(config.bag)
+    single = list(bags.values()) == [config.bag]
+    played, failed = _play_all(bags, config, console)
+    if not played:
+        raise BagError(next(iter(failed.values())))
+    settings = config.settings()
+    whole = report_of([one.scores for one in played.values()], settings)
+    reports = {
+        name: {**one.scores.facts, **report_of([one.scores], settings)} for name, one in played.items()
+    }
+    report: dict[str, Any] = (
+        next(iter(reports.values())) if single else {"bags": reports, "failed": failed, "summary": whole}
+    )
+    report = _plain({**report, "settings": config.described()})
+    shown = _beside(_plain(whole), other, config)
+    _show(console, played, shown, None if single else reports)
+    for name, error in failed.items():
+        console.print(f"[yellow]{name} was left out:[/yellow] {error}", highlight=False)
+    _write(report, played, shown, config, console)
+    return report
+
+
+def find_bags(path: Path) -> dict[str, Path]:
+    """The bag at a path, or all bags below a folder, by name.
+
+    Raises:
+        BagError: there is none.
+    """
+    if not path.is_dir() or (path / "metadata.yaml").is_file() or storage_files(path):
+        return {path.name: path}
+    folders = sorted(p for p in path.rglob("*") if p.is_dir())
+    found = {
+        folder.relative_to(path).as_posix(): folder
+        for folder in folders
+        if (folder / "metadata.yaml").is_file() or storage_files(folder)
+    }
+    if not found:
+        raise BagError(
+            f"{path} is no bag and holds none: folders with metadata.yaml, or .mcap or .db3 files, are needed"
+        )
+    return found
+
+
+def _play_all(
+    bags: Mapping[str, Path], config: EvaluateBagConfig, console: Console
+) -> tuple[dict[str, _Played], dict[str, str]]:
+    """Every bag's scores in the order of the bags, and what went wrong with the others."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    played: dict[str, _Played] = {}
+    failed: dict[str, str] = {}
+    with Progress(*columns, console=console) as progress:
+        for name, result in _results(bags, config, progress):
+            if isinstance(result, _Played):
+                played[name] = result
+            else:
+                failed[name] = str(result)
+                if len(bags) == 1:
+                    raise result
+    return {name: played[name] for name in bags if name in played}, failed
+
+
+def _results(
+    bags: Mapping[str, Path], config: EvaluateBagConfig, progress: Progress
+) -> Iterator[tuple[str, _Played | BagError]]:
+    if len(bags) == 1 or config.jobs == 1:
+        for name, path in bags.items():
+            bar = progress.add_task(name, total=None)
+
+            yield name, _play(path, config, partial(_advance, progress, bar, name))
+            progress.remove_task(bar)
+        return
+    bar = progress.add_task("bags", total=len(bags))
+    # A fresh interpreter each: threads and models of this one do not survive a fork.
+    with ProcessPoolExecutor(min(config.jobs, len(bags)), get_context("spawn")) as pool:
+        names = {pool.submit(_play, path, config, None): name for name, path in bags.items()}
+        for done in as_completed(names):
+            progress.advance(bar)
+            yield names[done], done.result()
+
+
+def _advance(progress: Progress, bar: TaskID, name: str, seconds: float) -> None:
+    progress.update(bar, completed=seconds, description=f"{name} {seconds:.0f} s")
+
+
+def _play(
+    path: Path, config: EvaluateBagConfig, progress: Callable[[float], None] | None
+) -> _Played | BagError:
+    """One bag; an error is handed back, so that the other bags are not lost."""
+    started, cpu = time.monotonic(), time.process_time()
+    try:
+        scores = score_bag(path, config.settings(), progress or (lambda _: None))
+    except BagError as error:
+        return error
+    seconds, cpu = time.monotonic() - started, time.process_time() - cpu
+    scores.timing |= {
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "real_time": scores.facts["duration_s"] / seconds,
+        "real_time_cpu": scores.facts["duration_s"] / cpu,
+    }
+    pictures: list[str] = []
+    if config.html is not None and scores.log is not None:
+        # matplotlib is needed for nothing else here.
+        from hmgen_ros.evaluation.bag_figures import timelines
+
+        pictures = timelines(scores.log, config.model, scores.names)
+    return _Played(replace(scores, log=None), pictures)
+
+
+def _other(path: Path) -> dict[str, Any]:
+    """The scores of another run."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        found = found.get("summary", found)
+        if not {"actions", "heads"} <= set(found):
+            raise ValueError("it has no actions and heads")
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} holds no results of hmgen evaluate bag: {error}") from error
+    return dict(found)
+
+
+def _beside(
+    report: Mapping[str, Any], other: Mapping[str, Any] | None, config: EvaluateBagConfig
+) -> dict[str, Any]:
+    """A report that holds the models of another one, too, named after its file."""
+    if other is None or config.compare is None:
+        return dict(report)
+    label = config.compare.stem
+    both = {}
+    for part in ("actions", "heads"):
+        both[part] = {**report[part], **{f"{name} ({label})": one for name, one in other[part].items()}}
+    return {**report, **both}
+
+
+def _show(
+    console: Console,
+    played: Mapping[str, _Played],
+    report: Mapping[str, Any],
+    bags: Mapping[str, Any] | None,
+) -> None:
+    """The tables: of one bag what was in it, of several a line each, and all scores."""
+    scores = next(iter(played.values())).scores
+    first = fact_grid(scores.facts, scores.timing) if bags is None else bag_grid(bags)
+    console.print(first.rich(), *(grid.rich() for grid in score_grids(report)))
+    heard = report["perceived_speech"]
+    if heard is not None:
+        said = ", ".join(f"{name} {cell(value)}" for name, value in heard.items())
+        console.print(f"perceived speech against the truth: {said}", highlight=False)
+
+
+def _write(
+    report: Mapping[str, Any],
+    played: Mapping[str, _Played],
+    shown: Mapping[str, Any],
+    config: EvaluateBagConfig,
+    console: Console,
+) -> None:
+    if config.json is not None:
+        _write_json(config.json, report)
+        timing = {name: one.scores.timing for name, one in played.items()}
+        _write_json(config.json.with_suffix(".timing.json"), _plain({"machine": machine(), "bags": timing}))
+        console.print(f"results: {config.json}", highlight=False)
+    if config.html is None:
+        return
+    from hmgen_ros.evaluation.bag_report import Section, html_report
+
+    sections = [
+        Section(name, [fact_grid(one.scores.facts, one.scores.timing)], one.pictures)
+        for name, one in played.items()
+    ]
+    config.html.parent.mkdir(parents=True, exist_ok=True)
+    config.html.write_text(html_report(shown, sections, _notes(config)), encoding="utf-8")
+    console.print(f"report: {config.html}", highlight=False)
+
+
+def _notes(config: EvaluateBagConfig) -> list[str]:
+    happened = _SEEN_NOTE if config.truth is None else _TRUTH_NOTE.format(config.truth.name)
+    return [f"Actions by {config.model}, heads by {config.head_model}.", happened, _HEAD_NOTE]
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows no NaN: None stands for it."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return round(value, 7) if math.isfinite(value) else None
+    return value
