@@ -58,6 +58,7 @@ def _library(name: str, module: str, options: str, work: str) -> Callable[[list[
                 f"hmgen {name} needs the package {error.name}; pip install 'hmgen_ros[train]'"
             ) from error
         from hmgen_ros.generators.weights import WeightsError
+        from hmgen_ros.perception.mesh_files import ModelFileError
 
         given = _parse(name, getattr(found, options), arguments)
         expected = tuple(
@@ -65,7 +66,7 @@ def _library(name: str, module: str, options: str, work: str) -> Callable[[list[
         )
         try:
             getattr(found, work)(given)
-        except (WeightsError, *expected) as error:
+        except (WeightsError, ModelFileError, *expected) as error:
             raise CommandError(str(error)) from error
 
     return run
@@ -222,6 +223,17 @@ COMMANDS = {
         "--image-topic /head_camera/image_raw --audio-topic /mic --model semi_markov --compare bag.json | "
         "hmgen evaluate bag recordings/ --source people --jobs 4 --html bags.html",
     ),
+    "evaluate landmarks": Command(
+        _library(
+            "evaluate landmarks",
+            "evaluation.evaluate_landmarks",
+            "EvaluateLandmarksConfig",
+            "evaluate_landmarks",
+        ),
+        "Measure the face landmarks against hand labels: images with iBUG .pts files beside them.",
+        "examples: hmgen evaluate landmarks --images faces --json landmarks.json | hmgen evaluate landmarks "
+        "--images 300W --backend dlib --plots out/",
+    ),
     "report social": Command(
         _library("report social", "evaluation.social_report", "ReportConfig", "write_report"),
         "Write docs/results/social.md, tables and figures, from logged runs and an evaluation.",
@@ -259,6 +271,12 @@ COMMANDS = {
         _library("data ami", "data.ami_conversion", "RasterConfig", "write_rasters"),
         "Turn the AMI corpus' own XML annotations into the 25 Hz rasters that training reads.",
         "example: hmgen data ami --xml ami_public_manual_1.7 --out data/ami_25hz",
+    ),
+    "models check": Command(
+        _library("models check", "model_check", "ModelsCheckConfig", "models_check"),
+        "List every model file: whether it is there and intact, its licence, and how to get what is missing.",
+        "examples: hmgen models check | hmgen models check --all --json models.json. Exits with 1 where a "
+        "model that the package needs is missing or damaged",
     ),
     "devices": Command(
         _devices, "List the cameras and microphones of this machine; exits with 2 if there is none."

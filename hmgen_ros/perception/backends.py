@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 
 #: Backend name to the module that has ``create_backend(threads, workers) -> LandmarkBackend``. Modules
 #: are imported only when their backend is asked for: each may need packages of its own.
-BACKEND_MODULES = {"mesh": "hmgen_ros.perception.mesh"}
+BACKEND_MODULES = {
+    "mesh": "hmgen_ros.perception.mesh",
+    "face_alignment": "hmgen_ros.perception.fan",
+    "dlib": "hmgen_ros.perception.dlib_shapes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +46,23 @@ class LandmarkSets:
         presence: ``[n]`` float32 in [0, 1], probability that the region shows a face at all.
         boxes: ``[n, 4]`` float32, bounding box of the whole face in pixels.
         rois: ``[n, 4]`` float32, where to look in the next image (as in :class:`Detections`).
+        detail: ``[n, m, 3]`` float32, what a backend knows of each face beyond its 68 points, for
+            :meth:`LandmarkBackend.annotated`; None where there is nothing.
     """
 
     points: NDArray[np.float32]
     presence: NDArray[np.float32]
     boxes: NDArray[np.float32]
     rois: NDArray[np.float32]
+    detail: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.points)
 
     def subset(self, keep: list[int]) -> LandmarkSets:
         """The sets with these indices, in this order."""
-        return LandmarkSets(self.points[keep], self.presence[keep], self.boxes[keep], self.rois[keep])
+        detail = None if self.detail is None else self.detail[keep]
+        return LandmarkSets(self.points[keep], self.presence[keep], self.boxes[keep], self.rois[keep], detail)
 
 
 class LandmarkBackend(ABC):
@@ -67,6 +75,14 @@ class LandmarkBackend(ABC):
     @abstractmethod
     def landmarks(self, image: NDArray[np.uint8], rois: NDArray[np.float32]) -> LandmarkSets:
         """Fit landmarks in each of ``[n, 4]`` regions of a ``[H, W, 3]`` BGR image."""
+
+    def annotated(self, found: LandmarkSets) -> NDArray[np.float32]:
+        """``[n, 68, 2]`` landmarks where people who label faces put them, rather than where models want them.
+
+        What was trained on labels gives these anyway. Models that were trained on tracks of a backend must be
+        given its :attr:`LandmarkSets.points`, whatever is more accurate.
+        """
+        return found.points
 
     def close(self) -> None:
         """Stop worker threads, if any. The backend cannot be used afterwards."""

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +120,7 @@ class FaceFinder:
         self._counts.add("faces_merged", int(present.sum()) - len(keep))
         keep.sort()
         steady = np.stack([steady_region(rois[i], found.rois[i]) for i in keep]) if keep else rois[:0]
-        return LandmarkSets(found.points[keep], found.presence[keep], found.boxes[keep], steady)
+        return replace(found.subset(keep), rois=steady)
 
     def _fit_new(
         self, image: NDArray[np.uint8], detections: Detections, followed: LandmarkSets
@@ -177,4 +178,5 @@ def concatenate(a: LandmarkSets, b: LandmarkSets) -> LandmarkSets:
         np.concatenate([a.presence, b.presence]),
         np.concatenate([a.boxes, b.boxes]),
         np.concatenate([a.rois, b.rois]),
+        None if a.detail is None or b.detail is None else np.concatenate([a.detail, b.detail]),
     )

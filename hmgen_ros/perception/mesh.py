@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmgen_ros.perception.backends import Detections, LandmarkBackend, LandmarkSets
+from hmgen_ros.perception.mesh_contours import contours_68
 from hmgen_ros.perception.mesh_detector import MeshDetector
 from hmgen_ros.perception.mesh_files import DETECTOR, LANDMARKS, model_file
-from hmgen_ros.perception.mesh_landmarks import MeshLandmarker, face_region, to_68
+from hmgen_ros.perception.mesh_landmarks import NUM_MESH_POINTS, MeshLandmarker, face_region, to_68
 
-Fit = tuple[NDArray[np.float32], float, NDArray[np.float32], NDArray[np.float32]]
+Fit = tuple[NDArray[np.float32], float, NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 class MeshBackend(LandmarkBackend):
@@ -52,7 +53,14 @@ class MeshBackend(LandmarkBackend):
             np.array([f[1] for f in fits], np.float32),
             np.array([f[2] for f in fits], np.float32).reshape(-1, 4),
             np.array([f[3] for f in fits], np.float32).reshape(-1, 4),
+            np.array([f[4] for f in fits], np.float32).reshape(-1, NUM_MESH_POINTS, 3),
         )
+
+    def annotated(self, found: LandmarkSets) -> NDArray[np.float32]:
+        """See :meth:`.LandmarkBackend.annotated`."""
+        if found.detail is None:
+            raise ValueError("these landmarks are not of the mesh")
+        return np.array([contours_68(mesh) for mesh in found.detail], np.float32).reshape(-1, 68, 2)
 
     def close(self) -> None:
         """Stop the worker threads."""
@@ -61,9 +69,9 @@ class MeshBackend(LandmarkBackend):
 
 
 def _fit(landmarker: MeshLandmarker, image: NDArray[np.uint8], roi: NDArray[np.float32]) -> Fit:
-    """One face: 68 points, presence, box and next region."""
+    """One face: 68 points, presence, box, next region and mesh."""
     mesh, presence = landmarker.fit(image, roi)
-    return to_68(mesh), presence, *face_region(mesh)
+    return to_68(mesh), presence, *face_region(mesh), mesh
 
 
 def create_backend(threads: int, workers: int) -> MeshBackend:
