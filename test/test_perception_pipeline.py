@@ -219,7 +219,7 @@ def test_more_faces_than_allowed_are_counted():
 
 
 @pytest.mark.parametrize(
-    "shape", [(8, 8), (1, 1), (1, 500), (2160, 3840), (800, 300)], ids=lambda s: f"{s[1]}x{s[0]}"
+    "shape", [(8, 8), (1, 1), (1, 500), (1, 4000), (2160, 3840), (800, 300)], ids=lambda s: f"{s[1]}x{s[0]}"
 )
 @pytest.mark.parametrize("content", ["black", "noise"])
 def test_odd_images_show_nobody_and_do_no_harm(shape, content):

@@ -49,6 +49,7 @@ class HmgenNode(LifecycleNode):
         on_end: called when a source has nothing more to give.
         now_ns: present time of the clock that stamps follow, nanoseconds; the node's ROS time unless the
             nodes of one process follow the source they play.
+        real_time: that time runs by itself, so that being slow has a price; not in simulated time.
     """
 
     def __init__(self, name: str, local: bool = False, overrides: list[Parameter[Any]] | None = None) -> None:
@@ -67,6 +68,7 @@ class HmgenNode(LifecycleNode):
         self.outputs: list[Output[Any]] = []
         self.on_end: Callable[[], None] = lambda: None
         self.now_ns: Callable[[], int] = lambda: self.get_clock().now().nanoseconds
+        self.real_time = not self.param("use_sim_time")
         self.lock = threading.RLock()
         self.active = False
         self._inputs: list[Subscription[Any]] = []

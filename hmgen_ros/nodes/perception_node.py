@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -42,8 +43,8 @@ _TEXTS = {
     "audio_reset_backward": "the sound's time jumped back; its history was dropped",
     "audio_gap": "samples are missing in the sound and were filled with silence",
 }
-# A camera faster than 25 Hz is normal: counted, not warned about.
-_QUIET = {"surplus"}
+# A camera faster than 25 Hz is normal, and a load that went down good news: counted, not warned about.
+_QUIET = {"surplus", "load_raised"}
 
 
 class PerceptionNode(HmgenNode):
@@ -120,7 +121,10 @@ class PerceptionNode(HmgenNode):
         """Perceive one image and publish who is there."""
         if self._stream is None:
             return
+        start = time.perf_counter()
         scene = self._stream.perceive(frame, self.now_ns())
+        if scene is not None and self.real_time:
+            self._stream.perception.took((time.perf_counter() - start) * 1e3)
         self._warn_of_new()
         if scene is None:
             return
@@ -163,12 +167,29 @@ class PerceptionNode(HmgenNode):
         late = "before" if self.av_offset_ms > 0 else "after"
         apart = f"sound and pictures are {abs(self.av_offset_ms):.0f} ms apart, sound is stamped {late} them"
         wanted = self.param("audio_offset_ms") + self.av_offset_ms
-        return {**_TEXTS, "av_offset": f"{apart}: check the stamps or set audio_offset_ms to {wanted:.0f}"}
+        return {
+            **_TEXTS,
+            "av_offset": f"{apart}: check the stamps or set audio_offset_ms to {wanted:.0f}",
+            "load_lowered": self.trouble(),
+        }
+
+    def trouble(self) -> str:
+        """What is done less often than set, because the machine is too slow."""
+        if self._stream is None or not self._stream.perception.load.level:
+            return ""
+        load = self._stream.perception.load
+        less = {"bodies": load.slowdown.body, "new faces": load.slowdown.detector}
+        rarer = " and ".join(f"{what} {times} times less often" for what, times in less.items() if times > 1)
+        budget = self.param("load.budget_ms")
+        return f"too slow: an image took {load.image_ms:.0f} ms of {budget:.0f}; looking for {rarer}"
 
     def details(self) -> dict[str, object]:
-        """Offset of sound and stage times."""
-        times = {f"stage/{name}_ms": f"{ms:.2f}" for name, ms in self.stages_ms.items()}
-        return {"av_offset_ms": f"{self.av_offset_ms:.0f}", **times}
+        """Offset of sound, load and stage times."""
+        values: dict[str, object] = {"av_offset_ms": f"{self.av_offset_ms:.0f}"}
+        if self._stream is not None:
+            load = self._stream.perception.load
+            values |= {"load/level": load.level, "load/image_ms": f"{load.image_ms:.1f}"}
+        return values | {f"stage/{name}_ms": f"{ms:.2f}" for name, ms in self.stages_ms.items()}
 
 
 def main(args: list[str] | None = None) -> None:

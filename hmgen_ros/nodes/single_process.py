@@ -86,7 +86,7 @@ class Pipeline:
         if media_time and self.media is not None:
             source = self.media
             for node in self.nodes:
-                node.now_ns = lambda: source.position_ns
+                node.now_ns, node.real_time = (lambda: source.position_ns), False
             # Nothing is in a hurry: slow drawing and writing slow down the source.
             self.annotator.lossless = True
             if self.recorder is not None:

@@ -38,6 +38,9 @@ class FaceFinder:
         concurrent: run the detector beside the landmark model; needs a second core to pay off.
         times: receives the stages ``detect`` and ``landmarks``.
         counts: where to count.
+
+    Attributes:
+        detect_every: may be changed between two images.
     """
 
     def __init__(
@@ -51,7 +54,8 @@ class FaceFinder:
         counts: Counts,
     ) -> None:
         self._backend, self._times, self._counts = backend, times, counts
-        self._detect_every, self._min_presence, self._max_faces = detect_every, min_presence, max_faces
+        self.detect_every = detect_every
+        self._min_presence, self._max_faces = min_presence, max_faces
         self._pool = ThreadPoolExecutor(1, "detect", initializer=_yield_to_others) if concurrent else None
         self._since_detection = 0
         self._pending: Callable[[], Detections] | None = None
@@ -73,7 +77,7 @@ class FaceFinder:
         if detection is None and len(followed) < len(rois):
             detection = self._start_detection(image)
         if detection is None:
-            if self._since_detection >= self._detect_every:
+            if self._since_detection >= self.detect_every:
                 # Nobody is missing, so newcomers may wait for one image: the detector then runs beside
                 # what follows this call instead of slowing down the landmarks.
                 self._pending = self._start_detection(image)
@@ -85,7 +89,7 @@ class FaceFinder:
 
     def reset(self) -> None:
         """Start over: the next image is searched by the detector."""
-        self._since_detection = self._detect_every
+        self._since_detection = self.detect_every
         self._pending = None
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hmgen_ros.perception.backends import BACKEND_MODULES
 from hmgen_ros.perception.hysteresis import LatchConfig
+from hmgen_ros.perception.load import LoadConfig
 from hmgen_ros.types import Action
 
 #: The setting that says when each action begins and ends.
@@ -40,6 +41,7 @@ class PerceptionConfig:
         unseen_voice: in [0, 1]; how probable a voice is when nobody in view speaks.
         speaking: when speaking begins and ends.
         gesture: when a head gesture begins and ends.
+        load: when to do less because the machine is too slow; only where measured times are handed in.
     """
 
     backend: str = "mesh"
@@ -62,6 +64,7 @@ class PerceptionConfig:
     unseen_voice: float = 0.05
     speaking: LatchConfig = field(default_factory=LatchConfig)
     gesture: LatchConfig = field(default_factory=LatchConfig)
+    load: LoadConfig = field(default_factory=LoadConfig)
 
     def __post_init__(self) -> None:
         if self.backend not in BACKEND_MODULES:

@@ -11,6 +11,7 @@ from hmgen_ros.perception.active_speaker import ActiveSpeaker, Embedder, Sightin
 from hmgen_ros.perception.backends import LandmarkSets, create_backend
 from hmgen_ros.perception.faces import FaceFinder
 from hmgen_ros.perception.head_pose import solve_head_pose
+from hmgen_ros.perception.load import LoadGovernor
 from hmgen_ros.perception.normalisation import normalise
 from hmgen_ros.perception.people import PersonMemory
 from hmgen_ros.perception.perception_config import PerceptionConfig
@@ -35,6 +36,7 @@ class Perception:
         counts: what was dropped, lost or noticed.
         times: wall-clock time of the stages ``detect``, ``landmarks``, ``pose``, ``track``, ``voice``,
             ``match`` and ``actions``; ``detect`` overlaps ``landmarks`` where ``workers`` is above 1.
+        load: what is done less often than set, see :meth:`took`.
     """
 
     def __init__(self, config: PerceptionConfig | None = None, embedder: Embedder | None = None) -> None:
@@ -49,6 +51,7 @@ class Perception:
         self.times = StageTimes()
         self._backend = create_backend(c.backend, c.threads, c.workers)
         self._finder = self._make_finder()
+        self.load = LoadGovernor(c.load, has_body=False, counts=self.counts)
         self._tracker = Tracker(c.min_hits, c.max_missed, c.max_people, c.min_overlap, c.seed, self.counts)
         self._voice = VoiceActivity(self.counts)
         self._memories: dict[str, PersonMemory] = {}
@@ -65,6 +68,14 @@ class Perception:
     def av_offset_ms(self) -> float:
         """By how much pictures come after their sound, ms; negative where sound is late, NaN: not known."""
         return math.nan if self._speaker is None else self._speaker.offset.milliseconds
+
+    def took(self, milliseconds: float) -> None:
+        """Tell how long the last image took, in real time only: what is too much is done less often.
+
+        Without this everything is done as often as set, so that a replay gives the same scenes.
+        """
+        if self.load.observe(milliseconds):
+            self._finder.detect_every = self.config.detect_every * self.load.slowdown.detector
 
     def push_audio(self, chunk: AudioChunk) -> None:
         """Take the next run of sound: 16 kHz, mono.
