@@ -7,13 +7,17 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgen_ros.generators.weights import WeightsError
+from hmgen_ros.generators.weights import WeightsError, verified_file
+from hmgen_ros.perception.body import BodyModel
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.perception.pipeline import Perception
 from hmgen_ros.streams.audio import AudioNormaliser
 from hmgen_ros.streams.clock import TickClock
 from hmgen_ros.syncer_embedder import SyncerEmbedder, load_embedder
 from hmgen_ros.types import Counts, Frame, Scene
+
+#: The name of the model that finds bodies in models/manifest.yaml.
+BODY_MODEL = "movenet_multipose"
 
 
 def load_perception(config: PerceptionConfig, lacking: Callable[[str, str], None]) -> Perception:
@@ -26,7 +30,7 @@ def load_perception(config: PerceptionConfig, lacking: Callable[[str, str], None
     Raises:
         ValueError, RuntimeError, OSError: what it cannot do without is missing or damaged.
     """
-    perception = Perception(config, _embedder(config, lacking))
+    perception = Perception(config, _embedder(config, lacking), _body_model(config, lacking))
     perception.warm_up()
     return perception
 
@@ -39,6 +43,17 @@ def _embedder(config: PerceptionConfig, lacking: Callable[[str, str], None]) -> 
         return load_embedder(config.syncer)
     except (WeightsError, OSError) as error:
         lacking("no_syncer", f"lip motion alone tells who speaks: {error}")
+        return None
+
+
+def _body_model(config: PerceptionConfig, lacking: Callable[[str, str], None]) -> BodyModel | None:
+    """What finds bodies; None where its model cannot be had."""
+    if not config.body.enabled:
+        return None
+    try:
+        return BodyModel(verified_file(BODY_MODEL))
+    except (WeightsError, OSError, RuntimeError) as error:
+        lacking("no_body_model", f"what hands and feet do is not observed: {error}")
         return None
 
 

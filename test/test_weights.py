@@ -130,7 +130,10 @@ def test_every_shipped_model_is_whole_and_says_where_it_comes_from() -> None:
     entries = yaml.safe_load(manifest.read_text())["models"]
     assert "semi_markov" in entries
     for name, entry in entries.items():
-        assert weights.load(name).config["kind"] == entry["kind"]
+        if entry["file"].endswith(".safetensors"):
+            assert weights.load(name).config["kind"] == entry["kind"]
+        else:
+            assert weights.verified_file(name) == manifest.parent / entry["file"]
         assert entry["licence"]
         assert entry["trained_on"]
         assert entry["command"]
@@ -138,3 +141,20 @@ def test_every_shipped_model_is_whole_and_says_where_it_comes_from() -> None:
         card = (manifest.parent / entry["card"]).read_text()
         assert entry["sha256"] in card
         assert entry["command"] in card
+
+
+def test_models_of_another_format_are_verified_and_not_read(tmp_path: Path) -> None:
+    path, manifest = tmp_path / "other.onnx", tmp_path / "manifest.yaml"
+    path.write_bytes(b"any content")
+    weights.register(manifest, "other", {"file": path.name, "sha256": weights.sha256(path)})
+    assert weights.verified_file("other", manifest) == path
+    with pytest.raises(WeightsError, match=r"'other' is a \.onnx file"):
+        weights.load("other", manifest)
+    path.write_bytes(b"any contenT")
+    with pytest.raises(WeightsError, match=r"other\.onnx has SHA-256"):
+        weights.verified_file("other", manifest)
+    path.unlink()
+    with pytest.raises(WeightsError, match=r"missing model file.*other\.onnx"):
+        weights.verified_file("other", manifest)
+    with pytest.raises(WeightsError, match="no model 'another'"):
+        weights.verified_file("another", manifest)

@@ -2,7 +2,8 @@
 
 A model file holds tensors and, in its metadata, one JSON object (``config``) that says how to build the
 model. The manifest lists every shipped file by name with its SHA-256, licence and origin; loading by
-name verifies the sum first. Nothing is unpickled.
+name verifies the sum first. Nothing is unpickled. Models of others stay in their format: see
+:func:`verified_file`.
 """
 
 from __future__ import annotations
@@ -103,13 +104,7 @@ def read(path: Path, expected_sha256: str | None = None) -> Weights:
     Raises:
         WeightsError: it is missing, damaged, has another sum, or was not written by :func:`save`.
     """
-    if not path.is_file():
-        raise WeightsError(f"missing model file {path}; reinstall the package or train the model")
-    if expected_sha256 is not None and (actual := sha256(path)) != expected_sha256:
-        raise WeightsError(
-            f"{path} has SHA-256 {actual[:12]}…, the manifest says {expected_sha256[:12]}…: "
-            "it is damaged or was replaced; reinstall the package"
-        )
+    _verify(path, expected_sha256)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
@@ -155,6 +150,30 @@ def load(name: str, manifest: Path | None = None) -> Weights:
         WeightsError: no such model (the text lists the known ones), or its file is damaged.
         FileNotFoundError: the package is not installed completely.
     """
+    path, digest = _listed(name, manifest)
+    if path.suffix != ".safetensors":
+        raise WeightsError(f"model {name!r} is a {path.suffix} file, not one of this package's own models")
+    return read(path, digest)
+
+
+def verified_file(name: str, manifest: Path | None = None) -> Path:
+    """The file of a model in another format (ONNX), for whoever reads that; its sum is verified.
+
+    Args:
+        name: e.g. ``"movenet_multipose"``.
+        manifest: the package's own where none is given; files lie beside it.
+
+    Raises:
+        WeightsError: no such model (the text lists the known ones), or its file is missing or damaged.
+        FileNotFoundError: the package is not installed completely.
+    """
+    path, digest = _listed(name, manifest)
+    _verify(path, digest)
+    return path
+
+
+def _listed(name: str, manifest: Path | None) -> tuple[Path, str]:
+    """File and SHA-256 of a model in a manifest."""
     manifest = manifest or resource(MANIFEST)
     models = read_manifest(manifest)
     if name not in models:
@@ -167,7 +186,18 @@ def load(name: str, manifest: Path | None = None) -> Weights:
             raise WeightsError(
                 f"{manifest}: model {name!r} lacks the text field {field!r}; reinstall the package"
             )
-    return read(manifest.parent / entry["file"], entry["sha256"])
+    return manifest.parent / entry["file"], entry["sha256"]
+
+
+def _verify(path: Path, expected_sha256: str | None) -> None:
+    """Raise WeightsError where a file is missing or has another sum than expected."""
+    if not path.is_file():
+        raise WeightsError(f"missing model file {path}; reinstall the package or train the model")
+    if expected_sha256 is not None and (actual := sha256(path)) != expected_sha256:
+        raise WeightsError(
+            f"{path} has SHA-256 {actual[:12]}…, the manifest says {expected_sha256[:12]}…: "
+            "it is damaged or was replaced; reinstall the package"
+        )
 
 
 def register(manifest: Path, name: str, entry: Mapping[str, Any]) -> None:

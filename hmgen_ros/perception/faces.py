@@ -56,7 +56,7 @@ class FaceFinder:
         self._backend, self._times, self._counts = backend, times, counts
         self.detect_every = detect_every
         self._min_presence, self._max_faces = min_presence, max_faces
-        self._pool = ThreadPoolExecutor(1, "detect", initializer=_yield_to_others) if concurrent else None
+        self._pool = ThreadPoolExecutor(1, "detect", initializer=yield_to_others) if concurrent else None
         self._since_detection = 0
         self._pending: Callable[[], Detections] | None = None
 
@@ -143,7 +143,7 @@ class FaceFinder:
         return found.subset(keep)
 
 
-def _yield_to_others() -> None:
+def yield_to_others() -> None:
     """Lower this thread's priority: the detector has a whole tick, what runs beside it has not."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 

@@ -9,10 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmgen_ros.perception.action_labels import ActionLabels
+from hmgen_ros.perception.body_actions import BodyActionConfig, BodyActions
 from hmgen_ros.perception.gestures import HeadGesture
 from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.perception.speaking import LipMotion, lip_log_odds
 from hmgen_ros.types import Action, Face, Person
+
+#: What a body was seen to do counts for so many ticks after that look.
+BODY_MEMORY_TICKS = 15
 
 
 class PersonMemory:
@@ -20,14 +24,18 @@ class PersonMemory:
 
     Args:
         latches: when each action begins and ends.
+        min_joint_score: points of the body below are not visible.
     """
 
-    def __init__(self, latches: Mapping[Action, LatchConfig]) -> None:
+    def __init__(self, latches: Mapping[Action, LatchConfig], min_joint_score: float) -> None:
         self.roi: NDArray[np.float32] | None = None
         self._lips = LipMotion()
         self._head = HeadGesture()
         self._labels = ActionLabels(latches)
         self._evidence: dict[Action, float] = {}
+        self._body = BodyActions(BodyActionConfig(min_score=min_joint_score))
+        self._body_evidence: dict[Action, float] = {}
+        self._body_ticks = 0
 
     def observe(self, face: Face | None, elapsed: int) -> float:
         """Take this tick's face; returns the log odds that the lips speak, 0 while they are hidden."""
@@ -38,10 +46,20 @@ class PersonMemory:
         self._evidence = {Action.HEAD_GESTURE: math.nan if face is None else gesture}
         return lip_log_odds(motion) if face is not None else 0.0
 
+    def observe_body(self, stamp_ns: int, joints: NDArray[np.float32] | None) -> None:
+        """Take a look at the body, ``[17, 3]``, or None where none was seen in the image of this stamp."""
+        found = self._body.update(stamp_ns / 1e9, joints)
+        if joints is not None:
+            self._body_evidence, self._body_ticks = found, 0
+
     def person(
         self, person_id: str, age: int, face: Face | None, speaks: float, owns_voice: float, elapsed: int
     ) -> Person:
         """The person at this tick, given the probabilities of speech and of being who is heard."""
+        self._body_ticks += elapsed
+        body = self._body_evidence if self._body_ticks <= BODY_MEMORY_TICKS else {}
         seen_speaking = math.nan if face is None else speaks
-        mask, probabilities = self._labels.update({Action.SPEAKING: seen_speaking, **self._evidence}, elapsed)
+        mask, probabilities = self._labels.update(
+            {Action.SPEAKING: seen_speaking, **self._evidence, **body}, elapsed
+        )
         return Person(person_id, face, speaks, mask, probabilities, age, owns_voice)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from hmgen_ros.perception.active_speaker import ActiveSpeaker, Embedder, Sighting
 from hmgen_ros.perception.backends import LandmarkSets, create_backend
+from hmgen_ros.perception.body import BodyModel
+from hmgen_ros.perception.body_finder import BodyFinder
 from hmgen_ros.perception.faces import FaceFinder
 from hmgen_ros.perception.head_pose import solve_head_pose
 from hmgen_ros.perception.load import LoadGovernor
@@ -35,23 +37,33 @@ class Perception:
     Attributes:
         counts: what was dropped, lost or noticed.
         times: wall-clock time of the stages ``detect``, ``landmarks``, ``pose``, ``track``, ``voice``,
-            ``match`` and ``actions``; ``detect`` overlaps ``landmarks`` where ``workers`` is above 1.
+            ``match``, ``body`` and ``actions``; where ``workers`` is above 1, ``detect`` and ``body`` overlap
+            others.
         load: what is done less often than set, see :meth:`took`.
     """
 
-    def __init__(self, config: PerceptionConfig | None = None, embedder: Embedder | None = None) -> None:
+    def __init__(
+        self,
+        config: PerceptionConfig | None = None,
+        embedder: Embedder | None = None,
+        body: BodyModel | None = None,
+    ) -> None:
         """Load the models.
 
         Args:
             config: settings.
             embedder: compares faces with the voice; without it lips alone tell who speaks.
+            body: finds bodies; without it what hands and feet do is not observed.
         """
         c = self.config = config or PerceptionConfig()
         self.counts = Counts()
         self.times = StageTimes()
         self._backend = create_backend(c.backend, c.threads, c.workers)
         self._finder = self._make_finder()
-        self.load = LoadGovernor(c.load, has_body=False, counts=self.counts)
+        self._bodies: BodyFinder | None = None
+        if body is not None and c.body.enabled:
+            self._bodies = BodyFinder(body, c.body, c.workers > 1, self.times, self.counts)
+        self.load = LoadGovernor(c.load, has_body=self._bodies is not None, counts=self.counts)
         self._tracker = Tracker(c.min_hits, c.max_missed, c.max_people, c.min_overlap, c.seed, self.counts)
         self._voice = VoiceActivity(self.counts)
         self._memories: dict[str, PersonMemory] = {}
@@ -75,7 +87,18 @@ class Perception:
         Without this everything is done as often as set, so that a replay gives the same scenes.
         """
         if self.load.observe(milliseconds):
+            self.body_every = self.config.body.every * self.load.slowdown.body
             self._finder.detect_every = self.config.detect_every * self.load.slowdown.detector
+
+    @property
+    def body_every(self) -> int:
+        """Ticks between two looks for bodies, which may be changed at any time; 0: there are none."""
+        return 0 if self._bodies is None else self._bodies.every
+
+    @body_every.setter
+    def body_every(self, ticks: int) -> None:
+        if self._bodies is not None:
+            self._bodies.every = max(1, ticks)
 
     def push_audio(self, chunk: AudioChunk) -> None:
         """Take the next run of sound: 16 kHz, mono.
@@ -114,6 +137,7 @@ class Perception:
             lips = [
                 self._memories[t.person_id].observe(f, elapsed) for t, f in zip(tracks, seen, strict=True)
             ]
+        self._look_at_bodies(frame, tracks, seen, elapsed)
         odds = self._matched(frame.stamp_ns, tracks, seen, lips, elapsed)
         with self.times.stage("actions"):
             people = self._people(tracks, seen, lips if math.isnan(voice) else odds, voice, elapsed)
@@ -136,6 +160,8 @@ class Perception:
             self._backend.detect(image)
             found = self._backend.landmarks(image, region)
             solve_head_pose(found.points[0], (640, 360), self._camera)
+        if self._bodies is not None:
+            self._bodies.warm_up(image)
         speaking_probabilities([0.0] * self.config.max_people, 0.5)
         if self._speaker is not None:
             self._speaker.warm_up(self.config.max_people)
@@ -143,6 +169,8 @@ class Perception:
     def close(self) -> None:
         """Stop worker threads. The object cannot be used afterwards."""
         self._finder.close()
+        if self._bodies is not None:
+            self._bodies.close()
         self._backend.close()
 
     def _make_finder(self) -> FaceFinder:
@@ -161,6 +189,8 @@ class Perception:
         self._finder.reset()
         self._tracker.reset()
         self._memories.clear()
+        if self._bodies is not None:
+            self._bodies.reset()
         if self._speaker is not None:
             self._speaker.reset_vision()
 
@@ -199,9 +229,25 @@ class Perception:
         self._memories = {name: m for name, m in self._memories.items() if name in alive}
         for track in tracks:
             if track.person_id not in self._memories:
-                self._memories[track.person_id] = PersonMemory(self.config.latches)
+                self._memories[track.person_id] = PersonMemory(
+                    self.config.latches, self.config.body.min_joint_score
+                )
             memory = self._memories[track.person_id]
             memory.roi = None if track.face is None else found.rois[track.face]
+
+    def _look_at_bodies(
+        self, frame: Frame, tracks: list[Track], seen: list[Face | None], elapsed: int
+    ) -> None:
+        """Give everyone the body that was found in an image before, and begin to look where it is time."""
+        if self._bodies is None:
+            return
+        faces = {track.person_id: face for track, face in zip(tracks, seen, strict=True)}
+        look = self._bodies.update(frame.image, frame.stamp_ns, faces, elapsed)
+        if look is None:
+            return
+        with self.times.stage("actions"):
+            for name in look.bodies.keys() & self._memories.keys():
+                self._memories[name].observe_body(look.stamp_ns, look.bodies[name])
 
     def _matched(
         self, stamp_ns: int, tracks: list[Track], seen: list[Face | None], lips: list[float], elapsed: int
