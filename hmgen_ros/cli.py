@@ -278,6 +278,12 @@ COMMANDS = {
         "examples: hmgen models check | hmgen models check --all --json models.json. Exits with 1 where a "
         "model that the package needs is missing or damaged",
     ),
+    "security-policy": Command(
+        _library("security-policy", "nodes.security_policy", "PolicyOptions", "write_policy"),
+        "Write the SROS2 policy: what each node may publish, subscribe to and serve.",
+        "examples: hmgen security-policy --out policy.xml | hmgen security-policy --namespace robot1 --remap "
+        "image_raw=/camera/image_raw audio=/mic",
+    ),
     "devices": Command(
         _devices, "List the cameras and microphones of this machine; exits with 2 if there is none."
     ),
