@@ -40,12 +40,13 @@ pip = $(VENV)/bin/python -m pip --disable-pip-version-check
 install = $(pip) install -qq -c requirements/constraints.txt
 fresh = rm -f $(STAMPS)/$(1)-* && touch $@
 
-.PHONY: help run test lint doctor setup clean
+.PHONY: help run test lint docs doctor setup clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run     set everything up and predict from the bundled recording (ARGS=... for hmgen run)"
 	@echo "make test    set everything up, check style and types, run the tests (PYTEST_ARGS=...)"
+	@echo "make docs    the documentation as a site, in site/"
 	@echo "make lint    style and types only"
 	@echo "make setup   the environment in $(VENV) only"
 	@echo "make doctor  say what this machine lacks and how to get it"
@@ -63,13 +64,17 @@ lint: setup $(STAMPS)/tools-$(needs_key)
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
+docs: setup $(STAMPS)/tools-$(needs_key)
+	@PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
 setup: $(STAMPS)/package-$(package_key)
 
 doctor:
 	@sh scripts/doctor.sh $(PYTHON)
 
 clean:
-	rm -rf $(VENV) build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build install log dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment that stands already is kept if it was made by the same Python.
@@ -94,7 +99,7 @@ $(STAMPS)/needs-$(needs_key): $(STAMPS)/torch-$(needs_key)
 
 $(STAMPS)/tools-$(needs_key): $(STAMPS)/needs-$(needs_key)
 	@echo "installing what training and the tests need"
-	@$(VENV)/bin/python scripts/list_requirements.py behaviours train test > $(STAMPS)/requirements.txt
+	@$(VENV)/bin/python scripts/list_requirements.py behaviours train docs test > $(STAMPS)/requirements.txt
 	@$(install) -r $(STAMPS)/requirements.txt
 	@$(call fresh,tools)
 

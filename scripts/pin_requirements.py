@@ -17,14 +17,8 @@ HEADER = """\
 
 def main() -> None:
     """Follow the requirements from package to package."""
-    listing = [
-        sys.executable,
-        str(Path(__file__).with_name("list_requirements.py")),
-        "ros",
-        "behaviours",
-        "train",
-        "test",
-    ]
+    extras = ["ros", "behaviours", "train", "docs", "test"]
+    listing = [sys.executable, str(Path(__file__).with_name("list_requirements.py")), *extras]
     lines = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
     waiting = [Requirement(line) for line in lines]
     seen: set[tuple[str, frozenset[str]]] = set()

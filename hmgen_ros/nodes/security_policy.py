@@ -75,7 +75,7 @@ def write_policy(options: PolicyOptions) -> None:
         name, equals, other = entry.partition("=")
         if not (equals and other) or name not in known:
             raise ValueError(
-                f"--remap {entry}: write it as image_raw=/camera/image_raw; there are {', '.join(sorted(known))}"
+                f"--remap {entry}: write it as image_raw=/camera/image_raw; known: {', '.join(sorted(known))}"
             )
         remap[name] = other
     text = policy(options.namespace, options.enclaves, remap)
