@@ -133,7 +133,7 @@ def test_what_was_heard_before_a_head_was_seen_is_not_forgotten() -> None:
     for tick in sounds(1).unbind(1):
         state = model.listen(state, tick)
     speech = model.step(state, head)[0].core.speech
-    torch.testing.assert_close(speech.past_4, state.core.speech.past_4)
+    torch.testing.assert_close(speech.past, state.core.speech.past)
 
 
 @torch.no_grad()

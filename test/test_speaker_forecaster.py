@@ -160,7 +160,7 @@ def test_sound_is_listened_to_by_the_time_of_its_image_however_it_is_cut() -> No
         with torch.inference_mode():
             for tick in range(0, 20, 2):
                 speakers.observe(START_NS + tick * TICK_NS, ["a"], torch.from_numpy(HEADS[:1, tick]))
-        states.append(speakers._seats.state.core.speech.past_4)
+        states.append(speakers._seats.state.core.speech.past)
     torch.testing.assert_close(*states, atol=1e-5, rtol=1e-4)
 
 

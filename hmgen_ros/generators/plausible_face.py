@@ -15,9 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hmgen_ros.generators.head_frame import head_frame
+from hmgen_ros.types import NUM_LANDMARKS
 
-_POSE = 136
+_POSE = 2 * NUM_LANDMARKS
 #: Training poses that lie within each limit, before it is widened by this factor.
 _WITHIN, _WIDER = 0.999, 1.2
 #: What no limit is stricter than, in sizes of the face: less than landmarks tremble by.
@@ -132,21 +132,25 @@ class PlausibleFace(nn.Module):
     def _excess(self, change: Tensor, parts: _Parts) -> Tensor:
         """``[T, N, 5]`` how far each limit is used; 1 is on it."""
         along = change @ self.directions
-        # The directions are orthonormal: what they leave over is what is missing from the norm.
-        beside = (change.square().sum(-1) - along.square().sum(-1)).clamp(min=0.0).sqrt()
+        beside = change - along @ self.directions.T
         size = parts.size[:-1, :, 0]
+        norm = torch.linalg.vector_norm
         found = [
-            (along / self.spread).norm(dim=-1) / self.deformed,
-            beside / self.rest,
-            parts.place[:-1].norm(dim=-1) / self.reach,
-            size / self.grow,
-            self.shrink / size,
+            norm(along / self.spread, dim=-1),
+            norm(beside, dim=-1),
+            norm(parts.place[:-1], dim=-1),
+            size,
+            size.reciprocal(),
         ]
-        return torch.stack(found, dim=-1)
+        limits = [self.deformed, self.rest, self.reach, self.grow, self.shrink.reciprocal()]
+        return torch.stack(found, dim=-1) / torch.stack(limits)
 
 
 def _parts(poses: Tensor) -> _Parts:
-    points = poses.unflatten(-1, (-1, 2))
-    place, size = head_frame(points)
-    size = size.unsqueeze(-1).clamp(min=1e-6)
-    return _Parts(place, size, (points - place.unsqueeze(-2)).flatten(-2) / size)
+    points = poses.view(*poses.shape[:-1], -1, 2)
+    place = points.mean(dim=-2)
+    away = (points - place.unsqueeze(-2)).flatten(-2)
+    # As in a head frame: the root mean square distance of the landmarks.
+    size = torch.linalg.vector_norm(away, dim=-1, keepdim=True) / NUM_LANDMARKS**0.5
+    size = size.clamp(min=1e-6)
+    return _Parts(place, size, away / size)

@@ -56,12 +56,14 @@ class SpeechBranches(nn.Module):
 
     def forward(self, inputs: Tensor, directions: Tensor) -> Spoken:
         """What ``[levels, N, inputs]`` say, with the ``[K, 2 L]`` main directions of velocities."""
-        hidden = functional.gelu(self.enter(inputs))
-        hidden = hidden + self.narrow(functional.gelu(self.wide(self.norm(hidden))))
-        along, loose, mask = self.out(hidden).split(self._outputs, dim=-1)
+        # Functions, not the layers themselves: a good part of a tick's time is the calling of small layers.
+        hidden = functional.gelu(self.enter.forward(inputs))
+        normal = functional.layer_norm(hidden, hidden.shape[-1:], self.norm.weight, self.norm.bias)
+        hidden = hidden + self.narrow.forward(functional.gelu(self.wide.forward(normal)))
+        along, loose, mask = torch.split_with_sizes(self.out.forward(hidden), self._outputs, dim=-1)
         # The two coordinates of a landmark share its weight.
         weight = mask.softmax(0).unsqueeze(-1)
-        velocity = (along @ directions).unflatten(-1, (-1, 2))
+        velocity = (along @ directions).view(*mask.shape, 2)
         return Spoken((weight * velocity).sum(0).flatten(-2), loose.mean(0))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,21 +31,13 @@ class SpeechState:
 
     Attributes:
         mean, ticks: of the running normalisation.
-        past_1, past_2, past_3, past_4: ``[N, 4 * 2**(i - 1) + 1, C]`` inputs of each level's convolution,
-            the present one last.
+        past: ``[N, 32, 4, C]`` inputs of each level's convolution, oldest first; as many as the coarsest
+            level looks back, so that all levels move on by one copy.
     """
 
     mean: Tensor
     ticks: Tensor
-    past_1: Tensor
-    past_2: Tensor
-    past_3: Tensor
-    past_4: Tensor
-
-    @property
-    def pasts(self) -> tuple[Tensor, ...]:
-        """By level."""
-        return self.past_1, self.past_2, self.past_3, self.past_4
+    past: Tensor
 
 
 class SpeechPyramid(nn.Module):
@@ -53,8 +45,9 @@ class SpeechPyramid(nn.Module):
 
     Attributes:
         norm: of the audio features.
-        channels: size of the vectors.
     """
+
+    _earlier: Tensor
 
     def __init__(self, heard: int, channels: int) -> None:
         """Sizes.
@@ -64,28 +57,35 @@ class SpeechPyramid(nn.Module):
             channels: of each level.
         """
         super().__init__()
-        self.channels = channels
         self.norm = SpeechNorm(heard)
         self.embed = nn.Linear(STEPS * heard, channels)
         self.blocks = nn.ModuleList(_Block(channels, 2**level) for level in range(LEVELS))
+        reach = (TAPS - 1) * 2 ** (LEVELS - 1)
+        self._past = reach, LEVELS, channels
+        ticks = torch.tensor([[reach - i * 2**k for i in range(TAPS - 1, 0, -1)] for k in range(LEVELS)])
+        rows = (ticks * LEVELS + torch.arange(LEVELS).unsqueeze(1)).flatten()
+        self.register_buffer("_earlier", rows, persistent=False)
 
     def initial_state(self, slots: int) -> SpeechState:
         """Nothing heard."""
         norm = self.norm.initial_state(slots)
-        zeros = self.embed.weight.detach().new_zeros
-        pasts = (zeros((slots, block.reach + 1, self.channels)) for block in self._blocks)
-        return SpeechState(norm.mean, norm.ticks, *pasts)
+        return SpeechState(norm.mean, norm.ticks, self.embed.weight.detach().new_zeros(slots, *self._past))
 
     def step(self, state: SpeechState, heard: Tensor) -> tuple[SpeechState, Tensor]:
         """Hear one tick: ``[N, 4, F]`` to ``[N, 4, C]`` by level."""
         norm, normal = self.norm.step(NormState(state.mean, state.ticks), heard)
-        level, found, pasts = self.embed(normal.flatten(1)), [], []
-        for block, past in zip(self._blocks, state.pasts, strict=True):
-            past = torch.cat([past[:, 1:], level.unsqueeze(1)], dim=1)
-            level = block(past[:, :: block.apart], level)
+        level = functional.linear(normal.flatten(1), self.embed.weight, self.embed.bias)
+        taps = torch.stack([block.weights.taps for block in self._blocks])
+        # What has been heard before is weighed for all levels at once.
+        earlier = state.past.flatten(1, 2).index_select(1, self._earlier).unflatten(1, (LEVELS, TAPS - 1))
+        mixed = (earlier * taps[:, :-1]).sum(2).unbind(1)
+        inputs, found = [], []
+        for block, before, tap in zip(self._blocks, mixed, taps[:, -1].unbind(0), strict=True):
+            inputs.append(level)
+            level = _widened(torch.addcmul(before, level, tap), level, block.weights)
             found.append(level)
-            pasts.append(past)
-        return SpeechState(norm.mean, norm.ticks, *pasts), torch.stack(found, dim=1)
+        past = torch.cat([state.past[:, 1:], torch.stack(inputs, dim=1).unsqueeze(1)], dim=1)
+        return SpeechState(norm.mean, norm.ticks, past), torch.stack(found, dim=1)
 
     def forward(self, heard: Tensor) -> Tensor:
         """``[B, T, 4, F]`` whole sounds to ``[B, T, 4, C]``, as :meth:`step` would."""
@@ -103,12 +103,25 @@ class SpeechPyramid(nn.Module):
         return cast("Iterable[_Block]", self.blocks)
 
 
+class _BlockWeights(NamedTuple):
+    """The parameters of a block, which a tick would spend more time on looking up than on using."""
+
+    taps: Tensor  # [5, C]
+    scale: Tensor  # [C]
+    shift: Tensor  # [C]
+    wide: Tensor  # [2 C, C]
+    wide_bias: Tensor  # [2 C]
+    narrow: Tensor  # [C, 2 C]
+    narrow_bias: Tensor  # [C]
+
+
 class _Block(nn.Module):
     """A depth-wise convolution over five ticks that lie apart, then dense layers, about the input.
 
     Attributes:
         apart: ticks from one to the next.
         reach: ticks before the present one that it sees.
+        weights: its parameters themselves, not copies.
     """
 
     def __init__(self, channels: int, apart: int) -> None:
@@ -118,13 +131,16 @@ class _Block(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.wide = nn.Linear(channels, _WIDER * channels)
         self.narrow = nn.Linear(_WIDER * channels, channels)
+        dense = self.wide.weight, self.wide.bias, self.narrow.weight, self.narrow.bias
+        self.weights = _BlockWeights(self.taps, self.norm.weight, self.norm.bias, *dense)
 
     def forward(self, taps: Tensor, now: Tensor) -> Tensor:
         """``[..., 5, C]`` and the ``[..., C]`` present ones to ``[..., C]``."""
-        # Functions, not the layers themselves: half of a tick's time is the calling of small layers.
-        norm, wide, narrow = self.norm, self.wide, self.narrow
-        mixed = functional.layer_norm(
-            (taps * self.taps).sum(-2), norm.normalized_shape, norm.weight, norm.bias, norm.eps
-        )
-        hidden = functional.gelu(functional.linear(mixed, wide.weight, wide.bias))
-        return now + functional.linear(hidden, narrow.weight, narrow.bias)
+        return _widened((taps * self.taps).sum(-2), now, self.weights)
+
+
+def _widened(mixed: Tensor, now: Tensor, weights: _BlockWeights) -> Tensor:
+    """The dense layers of a block: ``[..., C]`` that the convolution gave, added to its present input."""
+    normal = functional.layer_norm(mixed, mixed.shape[-1:], weights.scale, weights.shift)
+    hidden = functional.gelu(functional.linear(normal, weights.wide, weights.wide_bias))
+    return now + functional.linear(hidden, weights.narrow, weights.narrow_bias)
