@@ -17,7 +17,7 @@ HEADER = """\
 
 def main() -> None:
     """Follow the requirements from package to package."""
-    extras = ["ros", "behaviours", "train", "docs", "test"]
+    extras = ["ros", "behaviours", "rerun", "train", "docs", "test"]
     listing = [sys.executable, str(Path(__file__).with_name("list_requirements.py")), *extras]
     lines = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
     waiting = [Requirement(line) for line in lines]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from hmgen_ros.evaluation.bag_actions import action_sums, action_values
 from hmgen_ros.evaluation.bag_heads import HeadLog, head_distances, head_values
 from hmgen_ros.evaluation.bag_reader import BagError
 from hmgen_ros.evaluation.bag_replay import Forecasters, ReplaySettings, Tick
-from hmgen_ros.evaluation.bag_truth import TruthError, TruthVoices
+from hmgen_ros.evaluation.bag_truth import BagTruth
 from hmgen_ros.evaluation.evaluate_bag import EvaluateBagConfig, evaluate_bag, find_bags
+from hmgen_ros.evaluation.perception_truth import SceneError
 from hmgen_ros.generators.action_space import ActionSpace
 from hmgen_ros.generators.group_forecaster import GroupForecast
 from hmgen_ros.msg import AudioFrame, People
@@ -183,6 +185,20 @@ def test_people_are_enough_and_two_runs_write_the_same_bytes(tmp_path: Path) -> 
     assert other["digest"] != report["digest"]
 
 
+def test_a_rerun_recording_holds_people_and_forecasts(tmp_path: Path) -> None:
+    pytest.importorskip("rerun")
+    bag, out = people_bag(tmp_path / "bag", 60), tmp_path / "out.rrd"
+    evaluate_bag(EvaluateBagConfig(bag, model="persistence", rerun=out), quiet())
+    data = out.read_bytes()
+    assert data.startswith(b"RRF2")
+    for name in ("ann", "bob"):
+        for path in ("speech/{}/forecast_0.8s_before", "picture/{}/landmarks", "next_speaker/{}"):
+            assert path.format(name).encode() in data
+    people_bag(tmp_path / "second", 2)
+    with pytest.raises(ValueError, match="--rerun writes one bag"):
+        evaluate_bag(EvaluateBagConfig(tmp_path, rerun=out), quiet())
+
+
 def test_a_folder_of_bags_beside_each_other(tmp_path: Path) -> None:
     for name in ("monday", "tuesday"):
         people_bag(tmp_path / "bags" / name, 100)
@@ -212,7 +228,11 @@ def test_bags_without_time_or_people_are_one_line_or_empty_scores(tmp_path: Path
     with pytest.raises(BagError, match="span no time"):
         evaluate_bag(EvaluateBagConfig(camera_bag(tmp_path / "short", 1)), quiet())
     empty = camera_bag(tmp_path / "empty", 60)
-    report = evaluate_bag(EvaluateBagConfig(empty, html=tmp_path / "e.html"), quiet())
+    page, out = tmp_path / "e.html", tmp_path / "e.rrd"
+    wanted = {"rerun": out, "rerun_images": True} if find_spec("rerun") else {}
+    report = evaluate_bag(EvaluateBagConfig(empty, html=page, **wanted), quiet())
+    # Pictures are in it where they were asked for.
+    assert not wanted or b"\xff\xd8\xff" in out.read_bytes()
     assert report["people"]["ids"] == 0
     assert report["actions"]["persistence"]["nll"] is None
     assert report["heads"]["hold"]["by_horizon"]["0.2"]["error"] is None
@@ -270,7 +290,7 @@ def test_truth_replaces_what_was_heard(tmp_path: Path) -> None:
     log = ActionLog(SPACE, {"oracle": SPACE}, 40)
     for tick in oracle_ticks(100, 0.8):
         log.add(tick)
-    truth = TruthVoices(path, SECOND)
+    truth = BagTruth(path, SECOND)
     sums = action_sums(log, truth)["oracle"]
     assert truth.labels(log.segments[0]) == {"bob": "Bob"}
     assert dict(truth.counts.items()) == {"truth_unmatched": 1}
@@ -279,8 +299,8 @@ def test_truth_replaces_what_was_heard(tmp_path: Path) -> None:
     spoken = sum(s.people[1].actions == SPEAKS for s in scenes(100))
     assert truth.heard.tolist() == [spoken, 100 - spoken, 0]
     path.write_text('{"people": []}')
-    with pytest.raises(TruthError, match=r"truth\.json"):
-        TruthVoices(path, SECOND)
+    with pytest.raises(SceneError, match=r"truth\.json"):
+        BagTruth(path, SECOND)
 
 
 def test_head_errors_are_distances_in_eye_distances() -> None:

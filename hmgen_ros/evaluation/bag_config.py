@@ -24,6 +24,9 @@ class EvaluateBagConfig:
         bag: a rosbag2 folder, an .mcap or .db3 file, or a folder of bags.
         json: file for the results; none is written without it. Wall-clock times are in NAME.timing.json.
         html: one self-contained file with tables, figures and timelines. Needs matplotlib.
+        rerun: a Rerun recording (.rrd) of one bag: people, forecasts and, with --rerun-images, pictures.
+            Needs rerun-sdk.
+        rerun_images: keep the pictures in it, faces and all.
         compare: results (JSON) of another run, shown beside these.
         model: action predictor.
         head_model: head-motion predictor of the people in view.
@@ -35,7 +38,7 @@ class EvaluateBagConfig:
         stamps: go by the headers' stamps, or by when messages were received, for drivers that do not stamp.
         audio_rate: samples a second of sound that does not tell (audio_common_msgs without AudioInfo).
         audio_channels: its channels.
-        truth: JSON like recordings/three_people.json that tells who really spoke when.
+        truth: file like recordings/three_people.json that tells who really did what when.
         truth_start: how far the bag begins into the recording that the truth describes, s.
         horizon: how far actions are forecast, s, 0.2 to 10.
         head_horizon: how far heads are forecast, s, 0.2 to 10.
@@ -51,6 +54,8 @@ class EvaluateBagConfig:
     bag: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="BAG")]]
     json: Path | None = None
     html: Path | None = None
+    rerun: Path | None = None
+    rerun_images: bool = False
     compare: Path | None = None
     model: str = DEFAULT_ACTION_PREDICTOR
     head_model: str = CONSTANT_VELOCITY
@@ -104,6 +109,7 @@ class EvaluateBagConfig:
                 self.samples,
                 self.seed,
                 self.device,
+                self.rerun is not None and self.rerun_images,
             ),
             self.truth,
             self.truth_start,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class ReplaySettings:
         samples: sampled futures a tick.
         seed: of everything random.
         device: torch device.
+        keep_images: hand images over with their ticks.
     """
 
     model: str = DEFAULT_ACTION_PREDICTOR
@@ -60,6 +61,15 @@ class ReplaySettings:
     samples: int = 32
     seed: int = 0
     device: str = "cpu"
+    keep_images: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One tick as it was perceived, with its image where images are kept."""
+
+    scene: Scene
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +80,13 @@ class Tick:
         scene: who is there.
         groups: what the group will do, by model.
         heads: how heads will move, by model.
+        frame: the image of the tick, where images are kept.
     """
 
     scene: Scene
     groups: dict[str, GroupForecast]
     heads: dict[str, tuple[HeadMotion, ...]]
+    frame: Frame | None = None
 
 
 @dataclass
@@ -112,26 +124,26 @@ class Replay:
         """
         perceived = Prefetch(self._scenes(), _AHEAD, "perceive")
         try:
-            while (scene := next(perceived, None)) is not None:
-                if isinstance(scene, Sound):
-                    self.forecasters.hear(scene)
+            while (item := next(perceived, None)) is not None:
+                if isinstance(item, Sound):
+                    self.forecasters.hear(item)
                 else:
-                    yield self.forecasters.observe(scene)
+                    yield replace(self.forecasters.observe(item.scene), frame=item.frame)
         finally:
             perceived.close()
             self._add_up(self.forecasters.counts)
 
-    def _scenes(self) -> Generator[Scene | Sound, None, None]:
+    def _scenes(self) -> Generator[_Seen | Sound, None, None]:
         decoded = Prefetch(items(self.bag, self.inputs), _AHEAD, "decode")
         try:
             if self.inputs.people is not None:
-                yield from (item for item in _all(decoded) if isinstance(item, Scene))
+                yield from (_Seen(item) for item in _all(decoded) if isinstance(item, Scene))
             else:
                 yield from self._perceived(decoded)
         finally:
             decoded.close()
 
-    def _perceived(self, decoded: Prefetch[Item]) -> Generator[Scene | Sound, None, None]:
+    def _perceived(self, decoded: Prefetch[Item]) -> Generator[_Seen | Sound, None, None]:
         config = PerceptionConfig(seed=self.settings.seed)
         stream = PerceptionStream(load_perception(config, lambda cause, _: self.counts.add(cause)))
         try:
@@ -140,7 +152,7 @@ class Replay:
                     with self.times.stage("perception"):
                         scene = stream.perceive(item)
                     if scene is not None:
-                        yield scene
+                        yield _Seen(scene, item if self.settings.keep_images else None)
                 elif isinstance(item, Sound):
                     self._hear(stream, item)
                     if self.settings.speaker_model:

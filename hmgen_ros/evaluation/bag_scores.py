@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from hmgen_ros.evaluation.bag_actions import Sums, action_sums, action_values, a
 from hmgen_ros.evaluation.bag_heads import HeadLog, head_distances, head_values
 from hmgen_ros.evaluation.bag_inputs import Choice, Inputs, choose
 from hmgen_ros.evaluation.bag_reader import Bag, BagError
-from hmgen_ros.evaluation.bag_replay import Digest, Replay, ReplaySettings
-from hmgen_ros.evaluation.bag_truth import TruthVoices
+from hmgen_ros.evaluation.bag_replay import Digest, Replay, ReplaySettings, Tick
+from hmgen_ros.evaluation.bag_truth import BagTruth
 from hmgen_ros.generators.action_space import ActionSpace
 from hmgen_ros.generators.group_forecaster import ACTION_PREDICTORS, DEFAULT_ACTION_PREDICTOR
 from hmgen_ros.generators.seats import steps_of
@@ -71,31 +71,39 @@ class BagScores:
     names: dict[str, str]
 
 
-def score_bag(path: Path, settings: BagSettings, progress: Callable[[float], None]) -> BagScores:
+def score_bag(
+    path: Path,
+    settings: BagSettings,
+    progress: Callable[[float], None],
+    listeners: Sequence[Callable[[Tick], None]] = (),
+) -> BagScores:
     """Play a bag and score its forecasts.
 
     Args:
         path: of the bag.
         settings: topics, models, truth.
         progress: called with the seconds of the bag that have been played.
+        listeners: called with every tick.
 
     Raises:
         BagError: it cannot be used; says why in one line.
-        hmgen_ros.evaluation.bag_truth.TruthError: the truth file cannot be used.
+        hmgen_ros.evaluation.perception_truth.SceneError: the truth file cannot be used.
         ValueError, RuntimeError, OSError: a model cannot be had.
     """
     with Bag(path) as bag:
         inputs = choose(bag, settings.choice)
         if bag.duration_s <= 0.0:
             raise BagError(f"{path}: its messages span no time; there is nothing to forecast")
-        return _Run(bag, inputs, settings).play(progress)
+        return _Run(bag, inputs, settings, listeners).play(progress)
 
 
 class _Run:
     """One bag from the first tick to the scores."""
 
-    def __init__(self, bag: Bag, inputs: Inputs, settings: BagSettings) -> None:
-        self._bag, self._inputs, self._settings = bag, inputs, settings
+    def __init__(
+        self, bag: Bag, inputs: Inputs, settings: BagSettings, listeners: Sequence[Callable[[Tick], None]]
+    ) -> None:
+        self._bag, self._inputs, self._settings, self._listeners = bag, inputs, settings, listeners
         self._replay = Replay(bag, inputs, settings.replay)
         self._digest = Digest()
         self._people: dict[str, int] = {}
@@ -112,7 +120,10 @@ class _Run:
             self._note(tick.scene)
             self._digest.add(tick)
             actions.add(tick)
-            heads.add(tick)
+            # Forecasts of heads wait for what happens; images need not.
+            heads.add(replace(tick, frame=None))
+            for listener in self._listeners:
+                listener(tick)
             progress((self._last_ns - self._first_ns) / 1e9)
         if not self._ticks:
             why = f": {self._inputs.last_error}" if self._inputs.last_error else ""
@@ -132,10 +143,10 @@ class _Run:
             self._people[person.person_id] = self._people.get(person.person_id, 0) + 1
 
     def _scores(self, actions: ActionLog, heads: HeadLog) -> BagScores:
-        truth: TruthVoices | None = None
+        truth: BagTruth | None = None
         names: dict[str, str] = {}
         if self._settings.truth is not None:
-            truth = TruthVoices(self._settings.truth, self._first_ns, self._settings.truth_start_s)
+            truth = BagTruth(self._settings.truth, self._first_ns, self._settings.truth_start_s)
         sums = action_sums(actions, truth)
         perceived = np.zeros(3)
         facts = self._facts()

@@ -12,11 +12,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -26,10 +28,14 @@ from hmgen_ros.evaluation.bag_reader import BagError, storage_files
 from hmgen_ros.evaluation.bag_scores import BagScores, report_of, score_bag
 from hmgen_ros.evaluation.bag_tables import bag_grid, cell, fact_grid, score_grids
 from hmgen_ros.evaluation.machine import machine
+from hmgen_ros.generators.group_forecaster import ACTION_PREDICTORS
+
+if TYPE_CHECKING:
+    from hmgen_ros.evaluation.bag_rerun import RerunFile
 
 __all__ = ["EvaluateBagConfig", "evaluate_bag", "find_bags"]
 
-_TRUTH_NOTE = "What happened is what perception saw later in the same bag; speech is taken from {}."
+_TRUTH_NOTE = "What happened is what {} tells, and beyond that what perception saw later in the same bag."
 _SEEN_NOTE = (
     "What happened is what perception saw later in the same bag: its mistakes count as truth, for every "
     "model alike."
@@ -58,13 +64,18 @@ def evaluate_bag(config: EvaluateBagConfig, console: Console | None = None) -> d
 
     Raises:
         BagError: a bag cannot be used, or none of a folder's.
-        hmgen_ros.evaluation.bag_truth.TruthError: the truth file cannot be used.
+        hmgen_ros.evaluation.perception_truth.SceneError: the truth file cannot be used.
         ValueError: an option cannot be used.
     """
     console = console or Console()
+    for option, package, extra in (("html", "matplotlib", "train"), ("rerun", "rerun", "rerun")):
+        if getattr(config, option) is not None and find_spec(package) is None:
+            raise ValueError(f"--{option} needs the package {package}; pip install 'hmgen_ros[{extra}]'")
     other = None if config.compare is None else _other(config.compare)
     bags = find_bags(config.bag)
     single = list(bags.values()) == [config.bag]
+    if config.rerun is not None and not single:
+        raise ValueError(f"--rerun writes one bag; {config.bag} holds {len(bags)}")
     played, failed = _play_all(bags, config, console)
     if not played:
         raise BagError(next(iter(failed.values())))
@@ -143,6 +154,15 @@ def _results(
             yield names[done], done.result()
 
 
+def _rerun_file(config: EvaluateBagConfig) -> RerunFile:
+    # A large package, which is needed for nothing else.
+    from hmgen_ros.evaluation.bag_rerun import RerunFile
+
+    assert config.rerun is not None
+    space = ACTION_PREDICTORS[config.model]("cpu").space
+    return RerunFile(config.rerun, config.model, config.head_model, space)
+
+
 def _advance(progress: Progress, bar: TaskID, name: str, seconds: float) -> None:
     progress.update(bar, completed=seconds, description=f"{name} {seconds:.0f} s")
 
@@ -153,7 +173,10 @@ def _play(
     """One bag; an error is handed back, so that the other bags are not lost."""
     started, cpu = time.monotonic(), time.process_time()
     try:
-        scores = score_bag(path, config.settings(), progress or (lambda _: None))
+        with ExitStack() as stack:
+            listeners = [stack.enter_context(_rerun_file(config))] if config.rerun is not None else []
+            played = [file.add for file in listeners]
+            scores = score_bag(path, config.settings(), progress or (lambda _: None), played)
     except BagError as error:
         return error
     seconds, cpu = time.monotonic() - started, time.process_time() - cpu
