@@ -21,7 +21,7 @@ from rich.table import Table
 
 from hmgen_ros.evaluation.perception_metrics import average_precision, f1
 from hmgen_ros.evaluation.perception_run import BASE_NS, Pass
-from hmgen_ros.evaluation.perception_scores import speaking_arrays
+from hmgen_ros.evaluation.perception_scoring import speaking_arrays
 from hmgen_ros.evaluation.perception_truth import read_scene
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.perception.pipeline import Perception

@@ -234,6 +234,15 @@ COMMANDS = {
         "examples: hmgen evaluate landmarks --images faces --json landmarks.json | hmgen evaluate landmarks "
         "--images 300W --backend dlib --plots out/",
     ),
+    "report perception": Command(
+        _library(
+            "report perception", "evaluation.perception_report", "PerceptionReportConfig", "write_report"
+        ),
+        "Write docs/results/perception.md: compose scenes with known truth and score perception on them, "
+        "clean and made worse.",
+        "examples: hmgen report perception | hmgen report perception --seconds 20 --out quick.md. The same "
+        "command goes on with a run that was stopped",
+    ),
     "report social": Command(
         _library("report social", "evaluation.social_report", "ReportConfig", "write_report"),
         "Write docs/results/social.md, tables and figures, from logged runs and an evaluation.",

@@ -12,7 +12,8 @@ from hmgen_ros.cli import main
 from hmgen_ros.evaluation.evaluate_perception import EvaluatePerceptionConfig
 from hmgen_ros.evaluation.perception_degradations import DEGRADATIONS, PORTRAIT, Voices, degrade, places
 from hmgen_ros.evaluation.perception_run import Pass, Seen
-from hmgen_ros.evaluation.perception_scores import Scores, score_scene
+from hmgen_ros.evaluation.perception_scores import Scores
+from hmgen_ros.evaluation.perception_scoring import score_scene
 from hmgen_ros.evaluation.perception_truth import (
     PersonTruth,
     Place,

@@ -27,7 +27,8 @@ from rich.table import Table
 from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.evaluation.perception_degradations import DEGRADATIONS, Voices, degrade, places
 from hmgen_ros.evaluation.perception_run import Report, perceive
-from hmgen_ros.evaluation.perception_scores import Scores, score_scene
+from hmgen_ros.evaluation.perception_scores import Scores
+from hmgen_ros.evaluation.perception_scoring import score_scene
 from hmgen_ros.evaluation.perception_truth import SceneTruth, read_scenes
 from hmgen_ros.perception.backends import BACKEND_MODULES
 from hmgen_ros.perception.perception_config import PerceptionConfig
@@ -47,8 +48,8 @@ class EvaluatePerceptionConfig:
     Attributes:
         scenes: folder with ``NAME.mp4`` (or avi, mkv, mov, …) and ``NAME.json`` or ``NAME.rttm`` each.
         json: file for the results; none is written without it.
-        degrade: make the recordings worse, in this order: low_light, motion_blur, jpeg, grey, portrait,
-            fps15, variable_rate, noise_20db, noise_10db, noise_0db.
+        degrade: make the recordings worse, in this order: camera_noise, low_light, motion_blur, jpeg, grey,
+            portrait, fps15, variable_rate, noise_20db, noise_10db, noise_0db.
         only: names of scenes; all by default.
         seconds: perceive only so much of each scene.
         backend: landmark backend.

@@ -20,6 +20,7 @@ from hmgen_ros.types import AudioChunk, Frame
 Image = NDArray[np.uint8]
 Size = tuple[int, int]
 
+CAMERA_NOISE = 2.0
 #: Low light: share of the light left, gamma of the camera's answer, and noise in grey levels.
 DARK_GAIN, DARK_GAMMA, DARK_NOISE = 0.35, 1.4, 6.0
 #: Motion blur: length of the streak as a share of the picture's width.
@@ -84,6 +85,10 @@ def _pictures(
             yield replace(item, image=change(item.image, rng)) if isinstance(item, Frame) else item
 
     return apply
+
+
+def _camera_noise(image: Image, rng: np.random.Generator) -> Image:
+    return np.clip(image + _sheet(image.shape, rng) * CAMERA_NOISE + 0.5, 0, 255).astype(np.uint8)
 
 
 def _low_light(image: Image, rng: np.random.Generator) -> Image:
@@ -184,6 +189,9 @@ def _pink(length: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 DEGRADATIONS = {
+    "camera_noise": Degradation(
+        f"noise of {CAMERA_NOISE:.0f} grey levels, as of a camera in daylight", _pictures(_camera_noise)
+    ),
     "low_light": Degradation(
         f"{DARK_GAIN:.0%} of the light, gamma {DARK_GAMMA}, noise of {DARK_NOISE:.0f} grey levels",
         _pictures(_low_light),

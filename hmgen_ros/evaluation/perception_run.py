@@ -51,6 +51,7 @@ class Pass:
         people: who was seen, by tick.
         cpu_ms: CPU time of perception in all, of all threads, without decoding.
         stage_cpu_ms: CPU time by stage in all.
+        latency_ms: wall-clock time of a run of each stage, median and 99th percentile.
         counts: what perception counted.
     """
 
@@ -59,6 +60,7 @@ class Pass:
     people: list[tuple[Seen, ...]] = field(default_factory=list)
     cpu_ms: float = 0.0
     stage_cpu_ms: dict[str, float] = field(default_factory=dict)
+    latency_ms: dict[str, tuple[float, float]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, scene: Scene) -> None:
@@ -109,6 +111,8 @@ def perceive(
         with FileSource(media, base_ns=BASE_NS, ahead=0) as source:
             _play(PerceptionStream(perception), change(source), found, report, seconds)
         found.stage_cpu_ms = perception.times.cpu_ms()
+        windows = {name: perception.times.window(name) for name in found.stage_cpu_ms}
+        found.latency_ms = {name: (w.percentile(50), w.percentile(99)) for name, w in windows.items()}
         found.counts = dict(perception.counts.items())
     finally:
         perception.close()
