@@ -29,7 +29,8 @@ from hmgen_ros.behaviours import (
     Snapshot,
     YieldTheFloor,
 )
-from hmgen_ros.behaviours.signals import angle_from, begins_within, ends_within, laughs
+from hmgen_ros.behaviours.signals import begins_within, ends_within, laughs
+from hmgen_ros.perception.head_pose import angle_between
 from hmgen_ros.types import (
     NUM_ACTIONS,
     TICK_NS,
@@ -124,7 +125,7 @@ def test_shares_of_futures() -> None:
     ],
 )
 def test_angle_of_a_head(pose: HeadPose, towards: tuple[float, float], degrees: float) -> None:
-    assert math.degrees(angle_from(pose, *towards)) == pytest.approx(degrees, abs=0.1)
+    assert math.degrees(angle_between(pose, *towards)) == pytest.approx(degrees, abs=0.1)
 
 
 def test_laughing_is_known_by_probability_or_action() -> None:

@@ -7,7 +7,8 @@ from typing import Unpack
 
 from hmgen_ros.behaviours.blackboard import Keys
 from hmgen_ros.behaviours.person_condition import NOBODY, Options, PersonCondition, positive
-from hmgen_ros.behaviours.signals import Snapshot, angle_from, begins_within, ends_within, laughs, speaks
+from hmgen_ros.behaviours.signals import Snapshot, begins_within, ends_within, laughs, speaks
+from hmgen_ros.perception.head_pose import angle_between
 from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.types import TICK_NS, Person
 
@@ -171,7 +172,7 @@ class IsAddressed(PersonCondition):
             return 0.0
         if person.face is None or person.face.pose is None:
             return math.nan
-        return float(angle_from(person.face.pose, *self._robot) <= self._within)
+        return float(angle_between(person.face.pose, *self._robot) <= self._within)
 
 
 class IsLaughing(PersonCondition):

@@ -15,7 +15,6 @@ from hmgen_ros.types import (
     UNKNOWN_MASK,
     Action,
     ActionForecast,
-    HeadPose,
     Person,
     Scene,
     SpeakerOutlook,
@@ -53,18 +52,6 @@ def laughs(person: Person) -> float:
     return 1.0 if math.isnan(known) and _does(person, Action.LAUGHING) else known
 
 
-def angle_from(pose: HeadPose, yaw: float = 0.0, pitch: float = 0.0) -> float:
-    """Angle between where a head points and a direction, radians, 0 to pi.
-
-    Args:
-        pose: of the head, towards the camera.
-        yaw: of a head that looks at the robot's face, rad; 0 where that is beside the camera.
-        pitch: likewise.
-    """
-    one, other = _forward(pose.yaw, pose.pitch), _forward(yaw, pitch)
-    return math.acos(min(1.0, max(-1.0, sum(a * b for a, b in zip(one, other, strict=True)))))
-
-
 def begins_within(forecast: ActionForecast, seconds: float) -> dict[str, float]:
     """Probability that each person begins to speak within some seconds; who speaks already is left out.
 
@@ -84,11 +71,6 @@ def ends_within(forecast: ActionForecast, seconds: float) -> dict[str, float]:
 
 def _does(person: Person, action: Action) -> bool:
     return not person.actions & UNKNOWN_MASK and bool(person.actions >> action & 1)
-
-
-def _forward(yaw: float, pitch: float) -> tuple[float, float, float]:
-    """Unit vector, x to the camera, y to the person's left, z up."""
-    return math.cos(yaw) * math.cos(pitch), math.sin(yaw) * math.cos(pitch), -math.sin(pitch)
 
 
 def _speaking(forecast: ActionForecast, seconds: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -14,6 +14,7 @@ from dataclasses import fields
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.timer import Timer
@@ -26,6 +27,7 @@ from hmgen_ros.generators.speaking_head import SpeakingHead
 from hmgen_ros.generators.speech_models import load_speech_generator
 from hmgen_ros.msg import AudioFrame
 from hmgen_ros.msg import HeadMotion as HeadMotionMessage
+from hmgen_ros.nodes.adapters.audio_common import subscribe_audio_common
 from hmgen_ros.nodes.base import SetupError
 from hmgen_ros.nodes.conversions import audio_samples
 from hmgen_ros.nodes.forecast_conversion import motion_message
@@ -148,7 +150,9 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
         """Subscribe, and set the robot's own head moving from rest."""
         super().start()
         self._sound.reset()
-        if self.param("speaker_model"):
+        if self.param("speaker_model") and self.param("audio_type") == "audio_common":
+            subscribe_audio_common(self, "audio", lambda sound: self._hear(*sound))
+        elif self.param("speaker_model"):
             self.subscribe(AudioFrame, "audio", SOUND, self._on_audio)
         if self._own_head is None:
             return
@@ -192,12 +196,15 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
         return {**super().details(), **own}
 
     def _on_audio(self, message: AudioFrame) -> None:
+        stamp = stamp_ns(message.header.stamp)
+        self._hear(stamp, audio_samples(message), message.sample_rate, message.channels)
+
+    def _hear(self, stamp: int, samples: NDArray[Any], rate: int, channels: int) -> None:
         """Sound of the people in view, as perception hears it."""
         if self._forecaster is None:
             return
-        stamp, samples = stamp_ns(message.header.stamp), audio_samples(message)
         try:
-            found = self._sound.accept(stamp, samples, message.sample_rate, message.channels, self.now_ns())
+            found = self._sound.accept(stamp, samples, rate, channels, self.now_ns())
         except BadAudio as error:
             self.warn(error.cause, f"dropped sound: {error}")
             return

@@ -1,6 +1,6 @@
 """Images and sound in, everyone in view out: one People message a tick.
 
-Subscribes: ``image_raw`` (or ``image_raw/compressed``), ``audio``. Publishes: ``people``.
+Subscribes: ``image_raw`` (or ``image_raw/compressed``), ``audio`` and ``camera_info``. Publishes: ``people``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from hmgen_ros.msg import AudioFrame, People
+from hmgen_ros.nodes.adapters.audio_common import subscribe_audio_common
+from hmgen_ros.nodes.adapters.calibration import camera_matrix
 from hmgen_ros.nodes.base import HmgenNode, SetupError
 from hmgen_ros.nodes.conversions import audio_samples, people_message
 from hmgen_ros.nodes.image_conversion import BadMessage, frame_from_compressed, frame_from_image, stamp_ns
@@ -57,6 +59,7 @@ class PerceptionNode(HmgenNode):
             Output(self, People, "people", PREDICTIONS, people_message)
         )
         self._stream: PerceptionStream | None = None
+        self._calibrated = False
 
     @property
     def stages_ms(self) -> dict[str, float]:
@@ -101,7 +104,19 @@ class PerceptionNode(HmgenNode):
             self.subscribe(CompressedImage, "image_raw/compressed", IMAGES, self._on_compressed)
         else:
             self.subscribe(Image, "image_raw", IMAGES, self._on_image)
-        self.subscribe(AudioFrame, "audio", SOUND, self._on_audio)
+        if self.param("audio_type") == "audio_common":
+            subscribe_audio_common(self, "audio", lambda sound: self._hear(*sound))
+        else:
+            self.subscribe(AudioFrame, "audio", SOUND, self._on_audio)
+        if self.param("camera_info"):
+            self.subscribe(CameraInfo, "camera_info", IMAGES, self._on_camera_info)
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        """Head poses are those of a calibrated camera from now on."""
+        matrix = camera_matrix(message)
+        self._calibrated = matrix is not None
+        if matrix is not None and self._stream is not None:
+            self._stream.perception.use_camera(matrix)
 
     def _on_image(self, message: Image) -> None:
         self._perceive_or_warn(frame_from_image, message)
@@ -185,7 +200,10 @@ class PerceptionNode(HmgenNode):
 
     def details(self) -> dict[str, object]:
         """Offset of sound, load and stage times."""
-        values: dict[str, object] = {"av_offset_ms": f"{self.av_offset_ms:.0f}"}
+        values: dict[str, object] = {
+            "av_offset_ms": f"{self.av_offset_ms:.0f}",
+            "calibrated": self._calibrated,
+        }
         if self._stream is not None:
             load = self._stream.perception.load
             values |= {"load/level": load.level, "load/image_ms": f"{load.image_ms:.1f}"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -63,10 +64,65 @@ def solve_head_pose(
     Returns:
         The pose, or None where the points are not finite or do not look like a head.
     """
+    camera = default_camera_matrix(image_size) if camera_matrix is None else camera_matrix
+    found = _solve(landmarks_px, camera)
+    return None if found is None else _towards_camera(_rodrigues(found[0]), found[1].ravel())
+
+
+def angle_between(pose: HeadPose, yaw: float = 0.0, pitch: float = 0.0) -> float:
+    """Angle between where a head points and a direction, radians, 0 to pi.
+
+    Args:
+        pose: of the head.
+        yaw: of a head that points in the direction, rad; 0 and 0 are towards the camera.
+        pitch: likewise.
+    """
+    one, other = _forward(pose.yaw, pose.pitch), _forward(yaw, pitch)
+    return math.acos(min(1.0, max(-1.0, sum(a * b for a, b in zip(one, other, strict=True)))))
+
+
+def _forward(yaw: float, pitch: float) -> tuple[float, float, float]:
+    """Unit vector, x to the camera, y to the person's left, z up."""
+    return math.cos(yaw) * math.cos(pitch), math.sin(yaw) * math.cos(pitch), -math.sin(pitch)
+
+
+class HeadPlace(NamedTuple):
+    """Where a head is in the camera's optical frame (x right, y down, z forward).
+
+    Attributes:
+        position: ``[3]`` of the root of the nose between the eyes (iBUG-68 point 27), in units of the
+            distance of the outer eye corners.
+        rotation: ``[3, 3]`` whose columns are the axes of the head: x out of the face, y to its left, z up.
+    """
+
+    position: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+
+
+def place_head(landmarks_px: NDArray[np.float32], camera_matrix: NDArray[np.float64]) -> HeadPlace | None:
+    """Place of a head before a calibrated camera.
+
+    Args:
+        landmarks_px: ``[68, 2]`` pixels.
+        camera_matrix: ``[3, 3]``.
+
+    Returns:
+        The place, or None where the points are not finite or do not look like a head.
+    """
+    found = _solve(landmarks_px, camera_matrix)
+    if found is None:
+        return None
+    rotation = _rodrigues(found[0])
+    return HeadPlace(rotation @ HEAD_MODEL[0] + found[1].ravel(), rotation @ FACING_CAMERA)
+
+
+def _solve(
+    landmarks_px: NDArray[np.float32], camera: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Rotation vector and position of the model; None where the points do not look like a head."""
     points = landmarks_px[np.array(RIGID_POINTS)].astype(np.float64)
     if not np.isfinite(points).all():
         return None
-    camera = default_camera_matrix(image_size) if camera_matrix is None else camera_matrix
     start = _scaled_orthographic(points, camera)
     if start is None:
         return None
@@ -77,9 +133,7 @@ def solve_head_pose(
     except cv2.error:
         return None
     rotation, position = (np.asarray(part, dtype=np.float64) for part in solution[1:])
-    if not _plausible(points, rotation, position, camera):
-        return None
-    return _towards_camera(_rodrigues(rotation), position.ravel())
+    return (rotation, position) if _plausible(points, rotation, position, camera) else None
 
 
 def _rodrigues(rotation: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -100,6 +100,10 @@ class Perception:
         if self._bodies is not None:
             self._bodies.every = max(1, ticks)
 
+    def use_camera(self, matrix: NDArray[np.float64]) -> None:
+        """Solve head poses with this ``[3, 3]`` camera matrix from the next image on."""
+        self._camera = matrix
+
     def push_audio(self, chunk: AudioChunk) -> None:
         """Take the next run of sound: 16 kHz, mono.
 
