@@ -108,12 +108,14 @@ def measure(people: int, seconds: float, workers: int) -> Cost:
     config = PerceptionConfig(seed=0, workers=workers)
     stream = PerceptionStream(load_perception(config, lambda _, text: print(text, file=sys.stderr)))
     voice = sound(seconds)
-    found, wall = [], []
+    found: list[int] = []
+    wall: list[float] = []
     here = elsewhere = 0.0
     for index, image in enumerate(images(people, seconds)):
         if index == SETTLE:
             here, elsewhere = 0.0, _other_threads()
-            found, wall = [], []
+            found.clear()
+            wall.clear()
         stamp, start, begun = (index + 1) * TICK_NS, time.perf_counter(), time.thread_time()
         stream.hear(stamp, voice[index * CHUNK : (index + 1) * CHUNK], SAMPLE_RATE)
         scene = stream.perceive(Frame(stamp, image))

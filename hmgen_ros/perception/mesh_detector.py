@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from hmgen_ros.perception.backends import Detections
 from hmgen_ros.perception.boxes import box_iou
+from hmgen_ros.perception.shrinking import shrunk
 
 INPUT_SIZE = 192
 #: One anchor in the middle of each cell of the model's 48 x 48 output map.
 GRID_SIZE = 48
-#: An image more than twice this long is first sampled down to it: averaging all pixels of a 4K image costs
-#: as much as the model.
-FIRST_SIZE = 4 * INPUT_SIZE
 #: Logits are clipped here before the sigmoid, as in the model's own post-processing.
 LOGIT_LIMIT = 100.0
 #: A face's landmark region is this much larger than its detected box.
@@ -103,11 +101,8 @@ class MeshDetector:
         new_width = max(1, round(width * scale))
         new_height = max(1, round(height * scale))
         left, top = (INPUT_SIZE - new_width) // 2, (INPUT_SIZE - new_height) // 2
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         self._square[:] = 0
-        self._square[top : top + new_height, left : left + new_width] = cv2.resize(
-            _sampled_down(image), (new_width, new_height), interpolation=method
-        )
+        self._square[top : top + new_height, left : left + new_width] = shrunk(image, new_width, new_height)
         rgb = cv2.cvtColor(self._square, cv2.COLOR_BGR2RGB)
         np.multiply(rgb, np.float32(2 / 255), out=self._tensor[0])
         self._tensor -= 1.0
@@ -120,16 +115,6 @@ class MeshDetector:
         half = raw[:, 2:4] / 2
         eyes = np.tile(anchors * INPUT_SIZE, 2) + raw[:, 4:8]
         return np.concatenate([centre - half, centre + half, eyes], axis=1)
-
-
-def _sampled_down(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A very large image with :data:`FIRST_SIZE` pixels along its longer side; others as they are."""
-    height, width = image.shape[:2]
-    longer = max(height, width)
-    if longer <= 2 * FIRST_SIZE:
-        return image
-    size = (max(1, width * FIRST_SIZE // longer), max(1, height * FIRST_SIZE // longer))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def rois_from_detections(detections: NDArray[np.float32]) -> NDArray[np.float32]:
