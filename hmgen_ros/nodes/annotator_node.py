@@ -2,8 +2,8 @@
 
 Subscribes: ``image_raw`` (or ``image_raw/compressed``), ``people``, ``predicted_action``, ``next_speaker``,
 ``head_motion``.
-Publishes: ``annotated_image``, only while somebody subscribes. Drawing has its own thread, so that it
-never delays a prediction of the same process.
+Publishes: ``annotated_image`` and, where visualization_msgs is installed, ``markers``, only while somebody
+subscribes. Drawing has its own thread, so that it never delays a prediction of the same process.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from hmgen_ros.msg import HeadMotion as HeadMotionMessage
 from hmgen_ros.msg import NextSpeaker, People, PredictedAction
+from hmgen_ros.nodes.adapters import importable
+from hmgen_ros.nodes.adapters.markers import markers_output
 from hmgen_ros.nodes.base import HmgenNode
 from hmgen_ros.nodes.conversions import scene_from_people
 from hmgen_ros.nodes.forecast_conversion import (
@@ -54,6 +56,7 @@ class AnnotatorNode(HmgenNode):
     """Collects the parts of each tick and draws them.
 
     Attributes:
+        markers: places, directions and texts in space; None where they are off.
         newest: the tick last collected, for a live view in this process.
         lossless: wait rather than drop pictures when drawing is slower than the source.
     """
@@ -64,6 +67,11 @@ class AnnotatorNode(HmgenNode):
         self.annotated: Output[Frame] = self.add_output(
             Output(self, Image, "annotated_image", SENSOR_OUT, image_from_frame, lazy=True)
         )
+        self.markers: Output[TickView] | None = None
+        if self.param("markers") == "on" or (
+            self.param("markers") == "auto" and importable("visualization_msgs")
+        ):
+            self.markers = self.add_output(markers_output(self, self.param("eye_corners_m")))
         self.newest: TickView | None = None
         self.lossless = False
         self._collector = TickCollector()
@@ -123,12 +131,16 @@ class AnnotatorNode(HmgenNode):
         """Add one part of the tick of ``stamp``."""
         for view in self._collector.add(stamp, part):
             self.newest = view
-            if not self.annotated.listeners and not self.annotated.wanted():
+            if not self._wanted():
                 continue
             try:
                 self._to_draw.put(view, block=self.lossless)
             except queue.Full:
                 self.counts.add("annotation_dropped")
+
+    def _wanted(self) -> bool:
+        shown = self.markers is not None and self.markers.wanted()
+        return shown or bool(self.annotated.listeners) or self.annotated.wanted()
 
     def _draw_all(self, views: queue.Queue[TickView | None]) -> None:
         while (view := views.get()) is not None:
@@ -139,7 +151,9 @@ class AnnotatorNode(HmgenNode):
                 self.warn("annotation_failed", f"could not draw a picture:\n{traceback.format_exc()}")
 
     def _draw(self, view: TickView) -> None:
-        if view.frame is not None:
+        if self.markers is not None:
+            self.markers.send(view)
+        if view.frame is not None and (self.annotated.listeners or self.annotated.wanted()):
             image = draw(view, forecast=self.param("draw_forecast"))
             self.annotated.send(Frame(view.frame.stamp_ns, image, view.frame.frame_id))
 

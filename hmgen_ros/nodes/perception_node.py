@@ -59,6 +59,7 @@ class PerceptionNode(HmgenNode):
             Output(self, People, "people", PREDICTIONS, people_message)
         )
         self._stream: PerceptionStream | None = None
+        self._present = 0
         self._calibrated = False
 
     @property
@@ -143,6 +144,7 @@ class PerceptionNode(HmgenNode):
         self._warn_of_new()
         if scene is None:
             return
+        self._present = len(scene.people)
         self.people.send(scene)
         self.observe_latency(frame.stamp_ns)
 
@@ -199,7 +201,7 @@ class PerceptionNode(HmgenNode):
         return f"too slow: an image took {load.image_ms:.0f} ms of {budget:.0f}; looking for {rarer}"
 
     def details(self) -> dict[str, object]:
-        """Offset of sound, load and stage times."""
+        """Offset of sound, people in view, load and stage times."""
         values: dict[str, object] = {
             "av_offset_ms": f"{self.av_offset_ms:.0f}",
             "calibrated": self._calibrated,
