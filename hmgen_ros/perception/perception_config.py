@@ -39,6 +39,9 @@ class PerceptionConfig:
         min_overlap: in (0, 1]; least IoU of a face with its track.
         seed: of the person ids; None draws other ids every time.
         camera_matrix: row-major 3 x 3, None for a pinhole whose focal length is the image's width.
+        smooth_landmarks: publish landmarks that do not tremble, see ``one_euro``.
+        correct_landmarks: publish landmarks where hand labels would put them, see ``mesh_contours``; models
+            of head motion were trained on uncorrected ones.
         audio_lag_ms: an image is matched with sound up to its stamp less this, at least 0; sound that
             arrives within it never changes a result by its arrival.
         audio_offset_ms: added to the stamps of sound; ``Perception.av_offset_ms`` says what makes up for
@@ -68,6 +71,8 @@ class PerceptionConfig:
     min_overlap: float = 0.2
     seed: int | None = None
     camera_matrix: tuple[float, ...] | None = None
+    smooth_landmarks: bool = True
+    correct_landmarks: bool = False
     audio_lag_ms: float = 80.0
     audio_offset_ms: float = 0.0
     active_speaker: bool = True

@@ -17,6 +17,7 @@ from hmgen_ros.perception.load import LoadGovernor
 from hmgen_ros.perception.normalisation import normalise
 from hmgen_ros.perception.people import PersonMemory
 from hmgen_ros.perception.perception_config import PerceptionConfig
+from hmgen_ros.perception.shown_faces import ShownFaces
 from hmgen_ros.perception.sound_joiner import SAMPLE_RATE
 from hmgen_ros.perception.speaking import speaking_probabilities, voice_owners
 from hmgen_ros.perception.tracking import Track, Tracker
@@ -65,6 +66,7 @@ class Perception:
             self._bodies = BodyFinder(body, c.body, c.workers > 1, self.times, self.counts)
         self.load = LoadGovernor(c.load, has_body=self._bodies is not None, counts=self.counts)
         self._tracker = Tracker(c.min_hits, c.max_missed, c.max_people, c.min_overlap, c.seed, self.counts)
+        self._shown = ShownFaces(self._backend, c.smooth_landmarks, c.correct_landmarks)
         self._voice = VoiceActivity(self.counts)
         self._memories: dict[str, PersonMemory] = {}
         matrix = c.camera_matrix
@@ -143,8 +145,9 @@ class Perception:
             ]
         self._look_at_bodies(frame, tracks, seen, elapsed)
         odds = self._matched(frame.stamp_ns, tracks, seen, lips, elapsed)
+        shown = self._shown.update(tracks, seen, found, size, elapsed)
         with self.times.stage("actions"):
-            people = self._people(tracks, seen, lips if math.isnan(voice) else odds, voice, elapsed)
+            people = self._people(tracks, shown, lips if math.isnan(voice) else odds, voice, elapsed)
         return Scene(frame.stamp_ns, tick, people, voice, size, frame.frame_id, missed_ticks, reset)
 
     def reset(self) -> None:
@@ -192,6 +195,7 @@ class Perception:
     def _reset_vision(self) -> None:
         self._finder.reset()
         self._tracker.reset()
+        self._shown.reset()
         self._memories.clear()
         if self._bodies is not None:
             self._bodies.reset()
