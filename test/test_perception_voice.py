@@ -89,10 +89,13 @@ def test_nan_before_sound_and_long_after_it(speech):
     assert math.isnan(voice.probability_at(2 * SECOND))
 
 
-def test_energy_is_root_mean_square():
+def test_levels_are_root_mean_squares_of_the_newest_windows():
     voice = VoiceActivity()
-    push(voice, np.full(4 * WINDOW, 0.25, np.float32))
-    assert voice.energy_at(100_000_000) == pytest.approx(0.25)
+    push(voice, np.repeat(np.float32([0.1, 0.2, 0.3, 0.4]), WINDOW))
+    np.testing.assert_allclose(voice.levels_until(100_000_000, 2), [0.2, 0.3], rtol=1e-6)
+    np.testing.assert_allclose(voice.levels_until(200_000_000, 9), [0.1, 0.2, 0.3, 0.4], rtol=1e-6)
+    assert len(voice.levels_until(31_000_000, 2)) == 0
+    assert len(voice.levels_until(2 * SECOND, 2)) == 0
 
 
 def test_a_gap_starts_the_model_anew_and_is_counted(speech):

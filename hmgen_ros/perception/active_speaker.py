@@ -32,7 +32,10 @@ Floats = NDArray[np.float32]
 
 #: Cosine that right and wrong faces have equally often, log odds that a tick's cosine of 1 above it adds, and
 #: most log odds; benchmarks/active_speaker_calibration.py measures them.
-EVEN_COSINE, GAIN, MAX_LOG_ODDS = 0.2, 1.0, 4.0
+EVEN_COSINE, GAIN, MAX_LOG_ODDS = 0.2, 0.75, 4.0
+#: Share of the best other face's log odds, where they are positive, that is taken from a face's own: some
+#: faces fit every voice a little.
+RIVALRY = 0.25
 #: Ticks of speech that a person's best shift is judged by, at least.
 _CLEAR_TICKS = 3.0
 #: Sound that is later than this, beyond the lag that is allowed for, is not waited for any more: half a
@@ -157,7 +160,12 @@ class ActiveSpeaker:
 
     def log_odds(self, person_id: str) -> float:
         """That the voice heard lately is this person's rather than somebody else's; 0 where nothing tells."""
-        return match_log_odds(*self.evidence(person_id))
+        ticks, cosines = self.evidence(person_id)
+        if ticks <= 0.0:
+            return 0.0
+        own = match_log_odds(ticks, cosines)
+        others = [match_log_odds(*self.evidence(name)) for name in self._people if name != person_id]
+        return max(-MAX_LOG_ODDS, own - RIVALRY * max([0.0, *others]))
 
     def evidence(self, person_id: str) -> tuple[float, float]:
         """Ticks of speech that this face was held against, and the sum of its cosines; both fade."""

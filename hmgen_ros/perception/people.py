@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from hmgen_ros.perception.action_labels import ActionLabels
 from hmgen_ros.perception.body_actions import BodyActionConfig, BodyActions
+from hmgen_ros.perception.gesture_network import GestureNetwork
 from hmgen_ros.perception.gestures import HeadGesture
 from hmgen_ros.perception.hysteresis import LatchConfig
+from hmgen_ros.perception.laughing import SmileMeter, laughing_probability
 from hmgen_ros.perception.speaking import LipMotion, lip_log_odds
 from hmgen_ros.types import Action, Face, Person
 
@@ -25,25 +27,35 @@ class PersonMemory:
     Args:
         latches: when each action begins and ends.
         min_joint_score: points of the body below are not visible.
+        gestures: the network that tells head gestures.
     """
 
-    def __init__(self, latches: Mapping[Action, LatchConfig], min_joint_score: float) -> None:
+    def __init__(
+        self, latches: Mapping[Action, LatchConfig], min_joint_score: float, gestures: GestureNetwork
+    ) -> None:
         self.roi: NDArray[np.float32] | None = None
         self._lips = LipMotion()
-        self._head = HeadGesture()
+        self._head = HeadGesture(gestures)
+        self._smile = SmileMeter()
         self._labels = ActionLabels(latches)
         self._evidence: dict[Action, float] = {}
         self._body = BodyActions(BodyActionConfig(min_score=min_joint_score))
         self._body_evidence: dict[Action, float] = {}
         self._body_ticks = 0
 
-    def observe(self, face: Face | None, elapsed: int) -> float:
-        """Take this tick's face; returns the log odds that the lips speak, 0 while they are hidden."""
+    def observe(self, face: Face | None, bursts: float, elapsed: int) -> float:
+        """Take this tick's face, and the probability that sound comes in bursts; NaN without sound.
+
+        Returns:
+            The log odds that the lips speak, 0 while they are hidden.
+        """
         pose = None if face is None else face.pose
         landmarks = None if face is None else face.landmarks
         motion = self._lips.update(landmarks, pose.yaw if pose else 0.0, elapsed)
-        gesture = self._head.update(pose, elapsed)
-        self._evidence = {Action.HEAD_GESTURE: math.nan if face is None else gesture}
+        self._evidence = {
+            Action.LAUGHING: laughing_probability(self._smile.update(landmarks, elapsed), bursts),
+            Action.HEAD_GESTURE: self._head.update(pose, elapsed).any,
+        }
         return lip_log_odds(motion) if face is not None else 0.0
 
     def observe_body(self, stamp_ns: int, joints: NDArray[np.float32] | None) -> None:

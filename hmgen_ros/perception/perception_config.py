@@ -14,6 +14,7 @@ from hmgen_ros.types import Action
 #: The setting that says when each action begins and ends.
 LATCHES = {
     Action.SPEAKING: "speaking",
+    Action.LAUGHING: "laughing",
     Action.HEAD_GESTURE: "gesture",
     Action.HAND_GESTURE: "hand_gesture",
     Action.STEPPING: "stepping",
@@ -52,6 +53,7 @@ class PerceptionConfig:
         lips_only_trust: in [0, 1]; factor on speaking probabilities while there is no sound.
         unseen_voice: in [0, 1]; how probable a voice is when nobody in view speaks.
         speaking: when speaking begins and ends.
+        laughing: when laughing begins and ends.
         gesture: when a head gesture begins and ends.
         load: when to do less because the machine is too slow; only where measured times are handed in.
         body: how bodies are looked for, where perception is given the model.
@@ -73,15 +75,16 @@ class PerceptionConfig:
     camera_matrix: tuple[float, ...] | None = None
     smooth_landmarks: bool = True
     correct_landmarks: bool = False
-    audio_lag_ms: float = 80.0
+    audio_lag_ms: float = 40.0
     audio_offset_ms: float = 0.0
     active_speaker: bool = True
     syncer: str = "syncer"
     match_memory_s: float = 1.0
     lips_only_trust: float = 0.8
     unseen_voice: float = 0.05
-    speaking: LatchConfig = field(default_factory=LatchConfig)
-    gesture: LatchConfig = field(default_factory=LatchConfig)
+    speaking: LatchConfig = field(default_factory=lambda: LatchConfig(0.5, 0.4, 1, 2, 3))
+    laughing: LatchConfig = field(default_factory=lambda: LatchConfig(0.5, 0.3, 3, 8, 10))
+    gesture: LatchConfig = field(default_factory=lambda: LatchConfig(0.6, 0.2, 2, 2, 5))
     load: LoadConfig = field(default_factory=LoadConfig)
     body: BodyConfig = field(default_factory=BodyConfig)
     hand_gesture: LatchConfig = field(

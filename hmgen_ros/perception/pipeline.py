@@ -12,7 +12,9 @@ from hmgen_ros.perception.backends import LandmarkSets, create_backend
 from hmgen_ros.perception.body import BodyModel
 from hmgen_ros.perception.body_finder import BodyFinder
 from hmgen_ros.perception.faces import FaceFinder
+from hmgen_ros.perception.gesture_network import GestureNetwork
 from hmgen_ros.perception.head_pose import solve_head_pose
+from hmgen_ros.perception.laughing import BURST_WINDOWS, burst_probability
 from hmgen_ros.perception.load import LoadGovernor
 from hmgen_ros.perception.normalisation import normalise
 from hmgen_ros.perception.people import PersonMemory
@@ -68,6 +70,7 @@ class Perception:
         self._tracker = Tracker(c.min_hits, c.max_missed, c.max_people, c.min_overlap, c.seed, self.counts)
         self._shown = ShownFaces(self._backend, c.smooth_landmarks, c.correct_landmarks)
         self._voice = VoiceActivity(self.counts)
+        self._gestures = GestureNetwork()
         self._memories: dict[str, PersonMemory] = {}
         matrix = c.camera_matrix
         self._camera = None if matrix is None else np.array(matrix, np.float64).reshape(3, 3)
@@ -140,8 +143,10 @@ class Perception:
         voice = self._voice.probability_at(frame.stamp_ns - self._lag_ns)
         seen = [None if t.face is None else faces[t.face] for t in tracks]
         with self.times.stage("actions"):
+            bursts = self._bursts(frame.stamp_ns - self._lag_ns)
             lips = [
-                self._memories[t.person_id].observe(f, elapsed) for t, f in zip(tracks, seen, strict=True)
+                self._memories[t.person_id].observe(f, bursts, elapsed)
+                for t, f in zip(tracks, seen, strict=True)
             ]
         self._look_at_bodies(frame, tracks, seen, elapsed)
         odds = self._matched(frame.stamp_ns, tracks, seen, lips, elapsed)
@@ -238,7 +243,7 @@ class Perception:
         for track in tracks:
             if track.person_id not in self._memories:
                 self._memories[track.person_id] = PersonMemory(
-                    self.config.latches, self.config.body.min_joint_score
+                    self.config.latches, self.config.body.min_joint_score, self._gestures
                 )
             memory = self._memories[track.person_id]
             memory.roi = None if track.face is None else found.rois[track.face]
@@ -276,6 +281,11 @@ class Perception:
                 odds + self._speaker.log_odds(track.person_id)
                 for track, odds in zip(tracks, lips, strict=True)
             ]
+
+    def _bursts(self, stamp_ns: int) -> float:
+        """Probability that the sound up to then comes in bursts as laughter does; NaN without sound."""
+        levels = self._voice.levels_until(stamp_ns, BURST_WINDOWS)
+        return burst_probability(levels) if len(levels) else math.nan
 
     def _people(
         self,

@@ -22,23 +22,25 @@ _PAIRS = np.array(_INNER + _OUTER + _CORNERS)
 #: Share of each distance in the motion: lips' openings as means, the width fully.
 _WEIGHTS = np.array([1 / 3] * 3 + [1 / 3] * 3 + [1.0])
 #: Ticks over which motion is averaged (exponential).
-MEMORY_TICKS = 4.0
+MEMORY_TICKS = 3.0
 #: Longest gap, in ticks, across which motion is counted: beyond, a syllable has come and gone unseen.
 MAX_GAP_TICKS = 3
 #: The mean square change across a gap grows with this power of its ticks: 1.23 to 1.37 in the bundled
 #: recording, speaking and silent people alike, for gaps of two and three ticks.
 GAP_POWER = 1.3
 #: Motion (eyes' distances a tick) at which speech and silence are equally likely, and how fast the
-#: log odds rise with its logarithm; fitted on three GRID speakers, flattened for unknown ones.
+#: log odds rise with its logarithm; fitted on three GRID speakers, flattened for unknown ones and for
+#: listeners whose lips do not rest.
 EVEN_MOTION = 0.0065
-SLOPE = 4.0
+SLOPE = 3.0
 #: No pair of lips may sway the odds by more than this factor's logarithm.
 MAX_LOG_ODDS = 4.0
 #: A detector's certainty about a voice counts up to these log odds.
 MAX_VOICE_LOG_ODDS = 4.0
 #: Weight of nobody, one, two and three or more speaking: between the AMI meetings (0.20, 0.72, 0.07,
-#: 0.01) and scenes where a robot watches few and quiet people.
-PRIOR = (0.40, 0.50, 0.08, 0.02)
+#: 0.01) and scenes where a robot watches few and quiet people, with fewer overlaps, for listeners' lips that
+#: move are no independent evidence of another voice.
+PRIOR = (0.40, 0.50, 0.05, 0.01)
 
 
 class LipMotion:

@@ -96,11 +96,13 @@ class VoiceActivity:
 
     def probability_at(self, stamp_ns: int) -> float:
         """Voice probability of the newest window that ended by then; NaN without recent sound."""
-        return self._at(stamp_ns)[0]
+        index = self._newest(stamp_ns)
+        return self._values[index][0] if index >= 0 else float("nan")
 
-    def energy_at(self, stamp_ns: int) -> float:
-        """Root mean square of the newest window that ended by then; NaN without recent sound."""
-        return self._at(stamp_ns)[1]
+    def levels_until(self, stamp_ns: int, count: int) -> NDArray[np.float64]:
+        """Loudness (root mean square) of up to ``count`` newest windows ended by then; none if long ago."""
+        last = self._newest(stamp_ns)
+        return np.array([self._values[i][1] for i in range(max(0, last + 1 - count), last + 1)])
 
     def _forget(self) -> None:
         self._model.reset()
@@ -109,11 +111,10 @@ class VoiceActivity:
         self._ends: deque[int] = deque(maxlen=REMEMBERED)
         self._values: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
 
-    def _at(self, stamp_ns: int) -> tuple[float, float]:
+    def _newest(self, stamp_ns: int) -> int:
+        """Index of the newest window that ended by then; -1 where that is too long ago."""
         index = bisect.bisect_right(self._ends, stamp_ns) - 1
-        if index < 0 or stamp_ns - self._ends[index] > MAX_AGE_NS:
-            return float("nan"), float("nan")
-        return self._values[index]
+        return index if index >= 0 and stamp_ns - self._ends[index] <= MAX_AGE_NS else -1
 
     def _hear(self, window: NDArray[np.float32]) -> None:
         probability = self._model(window)

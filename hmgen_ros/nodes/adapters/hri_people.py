@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmgen_ros.perception.action_labels import ActionLabels
+from hmgen_ros.perception.gesture_network import GestureNetwork
 from hmgen_ros.perception.gestures import HeadGesture
 from hmgen_ros.perception.head_pose import solve_head_pose
 from hmgen_ros.perception.normalisation import normalise
@@ -51,8 +52,8 @@ class HriPerson:
 
 
 class _Memory:
-    def __init__(self, config: PerceptionConfig) -> None:
-        self.lips, self.head = LipMotion(), HeadGesture()
+    def __init__(self, config: PerceptionConfig, gestures: GestureNetwork) -> None:
+        self.lips, self.head = LipMotion(), HeadGesture(gestures)
         self.labels = ActionLabels(config.latches)
         self.age = -1
 
@@ -68,6 +69,7 @@ class HriPeople:
         persons: by their id.
         camera: ``[3, 3]`` matrix; None for the usual one.
         config: when actions begin and end, and how far lips alone are trusted.
+        gestures: the network that tells head gestures.
     """
 
     max_age_ns: int
@@ -76,6 +78,7 @@ class HriPeople:
     persons: dict[str, HriPerson] = field(default_factory=dict)
     camera: NDArray[np.float64] | None = None
     config: PerceptionConfig = field(default_factory=PerceptionConfig)
+    gestures: GestureNetwork = field(default_factory=GestureNetwork)
     _memories: dict[str, _Memory] = field(default_factory=dict)
 
     def scene(self, stamp_ns: int, tick: int, missed: int, reset: bool) -> Scene:
@@ -92,7 +95,7 @@ class HriPeople:
         seen = {who: one for who, one in self.faces.items() if stamp_ns - one.stamp_ns <= self.max_age_ns}
         listed = self._listed(seen)
         kept = self._memories
-        self._memories = {who: kept.get(who) or _Memory(self.config) for who in listed}
+        self._memories = {who: kept.get(who) or _Memory(self.config, self.gestures) for who in listed}
         people = tuple(
             self._person(who, seen.get(one.face_id), one.voice_id, 1 + missed) for who, one in listed.items()
         )
@@ -121,7 +124,7 @@ class HriPeople:
         motion = memory.lips.update(
             None if face is None else face.landmarks, pose.yaw if pose else 0.0, elapsed
         )
-        gesture = memory.head.update(pose, elapsed)
+        gesture = memory.head.update(pose, elapsed).any
         told = self.voices.get(voice_id)
         if told is not None:
             speaks = float(told)
@@ -130,7 +133,7 @@ class HriPeople:
         else:
             alone = speaking_probabilities([lip_log_odds(motion)], math.nan)
             speaks = float(alone[0]) * self.config.lips_only_trust
-        evidence = {Action.SPEAKING: speaks, Action.HEAD_GESTURE: math.nan if face is None else gesture}
+        evidence = {Action.SPEAKING: speaks, Action.HEAD_GESTURE: gesture}
         mask, probabilities = memory.labels.update(evidence, elapsed)
         activity = 0.0 if math.isnan(speaks) else speaks
         return Person(who, face, activity, mask, probabilities, memory.age)
