@@ -41,6 +41,11 @@ class HriSubscriber:
         """
         self._node, self._messages, self._prefix, self._people = node, messages, prefix, people
         self._topics: dict[tuple[str, str], list[Subscription[Any]]] = {}
+        self._stores: dict[str, dict[str, Any]] = {
+            "faces": people.faces,
+            "voices": people.voices,
+            "persons": people.persons,
+        }
         self.aliases: dict[str, str] = {}
         follow = {"faces": self._face, "voices": self._voice, "persons": self._person}
         self._lists = [
@@ -75,12 +80,7 @@ class HriSubscriber:
         for gone in there - ids:
             for subscription in self._topics.pop((kind, gone)):
                 self._node.destroy_subscription(subscription)
-            stores = {
-                "faces": self._people.faces,
-                "voices": self._people.voices,
-                "persons": self._people.persons,
-            }
-            stores[kind].pop(gone, None)  # type: ignore[attr-defined]
+            self._stores[kind].pop(gone, None)
         for new in sorted(ids - there):
             try:
                 self._topics[kind, new] = of_one(new)
