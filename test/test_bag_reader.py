@@ -1,5 +1,6 @@
 """Bags of every kind and condition, the choice of topics, and sound of every package."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg
 
+from hmgen_ros.audio_common import Sound
+from hmgen_ros.bad_message import BadMessage
 from hmgen_ros.evaluation.bag_inputs import Choice, choose, items
 from hmgen_ros.evaluation.bag_reader import Bag, BagError
-from hmgen_ros.evaluation.bag_sound import Sound, SoundForm, sound_of
+from hmgen_ros.evaluation.bag_sound import SoundForm, sound_of
 from hmgen_ros.message_definitions import typestore
-from hmgen_ros.streams.audio import BadAudio, to_mono
+from hmgen_ros.streams.audio import to_mono
 from hmgen_ros.types import TICK_NS, Frame
 
 SECOND = 1_000_000_000
@@ -65,13 +68,13 @@ class Recorder:
         data = self.store.serialize_cdr(message, kind)
         self.writer.write(self.topics[topic], time_ns, bytes(data))
 
-    def image(self, topic: str, stamp_ns: int, value: int = 90) -> None:
+    def image(self, topic: str, stamp_ns: int, value: int = 90, time_ns: int | None = None) -> None:
         pixels = np.full(64 * 48 * 3, value, np.uint8)
         message = self.make(
             RAW, header=self.header(stamp_ns), height=48, width=64, encoding="bgr8", is_bigendian=0, step=192,
             data=pixels,
         )  # fmt: skip
-        self.write(topic, stamp_ns, message)
+        self.write(topic, stamp_ns if time_ns is None else time_ns, message)
 
 
 def camera_bag(path: Path, count: int = 20, storage: StoragePlugin = StoragePlugin.MCAP) -> Path:
@@ -116,10 +119,11 @@ def test_what_is_no_bag_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "text.mcap").write_text("no mcap at all")
     (tmp_path / "text.db3").write_text("no database")
     (tmp_path / "movie.mp4").write_bytes(b"\0" * 100)
+    (tmp_path / "ros1.bag").write_bytes(b"#ROSBAG V2.0")
     (tmp_path / "empty").mkdir()
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "metadata.yaml").write_text("rosbag2_bagfile_information: 3")
-    for name in ("text.mcap", "text.db3", "movie.mp4", "empty", "missing", "folder"):
+    for name in ("text.mcap", "text.db3", "movie.mp4", "ros1.bag", "empty", "missing", "folder"):
         with pytest.raises(BagError, match=name) as error:
             Bag(tmp_path / name)
         assert "\n" not in str(error.value)
@@ -171,9 +175,9 @@ def sounds(path: Path, form: SoundForm | None = None) -> list[Sound]:
         return [item for item in found if isinstance(item, Sound)]
 
 
-def audio_bag(path: Path, kind: str) -> Path:
+def audio_bag(path: Path, kind: str, storage: StoragePlugin = StoragePlugin.MCAP) -> Path:
     """A camera and 40 ms of the tone, as one of the packages would send it."""
-    recorder = Recorder(path, store_with(OTHERS if kind == "AudioStamped" else DRIVERS))
+    recorder = Recorder(path, store_with(OTHERS if kind == "AudioStamped" else DRIVERS), storage)
     recorder.image("/image", SECOND)
     stamp, data = recorder.header(SECOND), np.frombuffer(TONE.tobytes(), np.uint8)
     package = "audio_common_msgs/msg"
@@ -224,5 +228,26 @@ def test_sound_of_unknown_form_says_what_to_do(tmp_path: Path) -> None:
         assert not any(isinstance(item, Sound) for item in items(bag, inputs))
         assert "--audio-rate" in inputs.last_error
     message = type("AudioData", (), {"data": np.zeros(6, np.uint8)})
-    with pytest.raises(BadAudio, match="S24"):
+    with pytest.raises(BadMessage, match="S24"):
         sound_of(message, "audio_common_msgs/msg/AudioData", SECOND, SoundForm(16_000, 1, "S24"))
+
+
+def test_a_type_without_definition_is_named_and_our_own_are_known(tmp_path: Path) -> None:
+    """As in bags of ROS 2 Humble, whose sqlite3 storage keeps no definitions."""
+    for kind in ("AudioStamped", "AudioFrame"):
+        path = audio_bag(tmp_path / kind, kind, StoragePlugin.SQLITE3)
+        with sqlite3.connect(next(path.glob("*.db3"))) as database:
+            database.execute("DELETE FROM message_definitions")
+    assert len(sounds(tmp_path / "AudioFrame")) == 1
+    with pytest.raises(BagError, match=r"/mic has messages of type audio_common_msgs/msg/AudioStamped"):
+        sounds(tmp_path / "AudioStamped")
+
+
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.9])
+def test_a_truncated_database_is_refused_in_one_line(tmp_path: Path, part: float) -> None:
+    path = camera_bag(tmp_path / "bag", 100, StoragePlugin.SQLITE3)
+    file = next(path.glob("*.db3"))
+    data = file.read_bytes()
+    file.write_bytes(data[: int(len(data) * part)])
+    with pytest.raises(BagError, match=r"bag\.db3 cannot be read as a bag"):
+        Bag(path)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from perception_scene import RATE, frames, sound
 from rich.console import Console
 from rosbags.rosbag2 import StoragePlugin
 from sensor_msgs.msg import CompressedImage
-from test_bag_reader import camera_bag
+from test_bag_reader import Recorder, camera_bag
 
 from hmgen_ros.evaluation.bag_action_log import ActionLog
 from hmgen_ros.evaluation.bag_actions import action_sums, action_values
@@ -206,6 +207,15 @@ def test_a_folder_of_bags_beside_each_other(tmp_path: Path) -> None:
     broken.mkdir()
     (broken / "broken.mcap").write_text("nothing")
     assert list(find_bags(tmp_path / "bags")) == ["broken", "monday", "tuesday"]
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    for name in ("a.mcap", "b.db3", "c_0.mcap", "c_1.mcap"):
+        (loose / name).touch()
+    assert list(find_bags(loose)) == ["a.mcap", "b.db3", "c_0.mcap", "c_1.mcap"]
+    (loose / "a.mcap").unlink()
+    (loose / "b.db3").unlink()
+    # What differs by a number only is one bag that was split.
+    assert find_bags(loose) == {"loose": loose}
     config = EvaluateBagConfig(
         tmp_path / "bags", jobs=2, model="semi_markov", json=tmp_path / "x.json", html=tmp_path / "x.html"
     )
@@ -227,6 +237,12 @@ def test_a_folder_of_bags_beside_each_other(tmp_path: Path) -> None:
 def test_bags_without_time_or_people_are_one_line_or_empty_scores(tmp_path: Path) -> None:
     with pytest.raises(BagError, match="span no time"):
         evaluate_bag(EvaluateBagConfig(camera_bag(tmp_path / "short", 1)), quiet())
+    recorder = Recorder(tmp_path / "unstamped")
+    for time in range(SECOND, 2 * SECOND, TICK_NS):
+        recorder.image("/image", 0, time_ns=time)
+    recorder.writer.close()
+    with pytest.raises(BagError, match="--stamps received"):
+        evaluate_bag(EvaluateBagConfig(tmp_path / "unstamped", model="persistence"), quiet())
     empty = camera_bag(tmp_path / "empty", 60)
     page, out = tmp_path / "e.html", tmp_path / "e.rrd"
     wanted = {"rerun": out, "rerun_images": True} if find_spec("rerun") else {}
@@ -236,6 +252,17 @@ def test_bags_without_time_or_people_are_one_line_or_empty_scores(tmp_path: Path
     assert report["people"]["ids"] == 0
     assert report["actions"]["persistence"]["nll"] is None
     assert report["heads"]["hold"]["by_horizon"]["0.2"]["error"] is None
+
+
+def test_people_of_two_publishers_are_no_clock() -> None:
+    """Ticks that go back, stand still or jump by hours are breaks, and no table is made for the hours."""
+    ticks = [*range(20), 5, 5, 2**40, *range(3, 23)]
+    log = ActionLog(SPACE, {"oracle": SPACE}, 40)
+    for tick, made in zip(ticks, oracle_ticks(len(ticks), 0.8), strict=True):
+        log.add(replace(made, scene=replace(made.scene, tick=tick, reset=False)))
+    assert [len(segment.index) for segment in log.segments] == [20, 1, 1, 1, 20]
+    scores = action_values(action_sums(log)["oracle"], log.horizons)
+    assert scores["by_horizon"]["0.2"]["people"] == 2 * 2 * (20 - 5)
 
 
 def test_settings_that_cannot_be_are_named(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from hmgen_ros.types import UNKNOWN_MASK
 
 #: 0.2, 0.4, 0.8, 1.6 and 3.2 s, as far as the forecasts reach.
 HORIZONS = (5, 10, 20, 40, 80)
+#: The clock starts anew after gaps of half a second; ticks that jump by ten are not of one clock.
+_MOST_MISSED = 250
 #: Ticks between forecasts whose sampled futures are scored.
 STRIDE = 10
 
@@ -45,27 +47,33 @@ class Segment:
     """Ticks without a break of the history.
 
     Attributes:
-        index: ``T`` ticks on the clock.
+        size: of the images.
+        first: its first tick on the clock.
+        index: ``T`` ticks since the first one, ascending.
         stamps: ``T`` ns.
         masks: of each tick, person's id to bit mask.
         places: of each person, the sum of where the middle of the eyes was seen, and how often.
-        size: of the images.
         forecasts: by model, one a tick.
     """
 
     size: tuple[int, int]
+    first: int
     index: list[int] = field(default_factory=list)
     stamps: list[int] = field(default_factory=list)
     masks: list[dict[str, int]] = field(default_factory=list)
     places: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     forecasts: dict[str, list[Forecast]] = field(default_factory=dict)
 
+    def goes_on_at(self, tick: int) -> bool:
+        """Whether a tick of the clock can be the next one; two publishers on one topic make others."""
+        return 0 < tick - self.first - self.index[-1] <= _MOST_MISSED
+
     def people(self) -> list[str]:
         """Everybody's id, in the order in which they came."""
         return list(dict.fromkeys(person for masks in self.masks for person in masks))
 
     def table(self) -> NDArray[np.uint16]:
-        """``[T', N]`` masks by tick of the clock; unknown where nobody was seen or the tick was missed."""
+        """``[T', N]`` masks by tick since the first; unknown where nobody was seen or the tick was missed."""
         column = {person: i for i, person in enumerate(self.people())}
         found = np.full((self.index[-1] + 1, len(column)), UNKNOWN_MASK, np.uint16)
         for tick, masks in zip(self.index, self.masks, strict=True):
@@ -93,10 +101,10 @@ class ActionLog:
     def add(self, tick: Tick) -> None:
         """Take in one tick."""
         scene = tick.scene
-        if scene.reset or not self.segments:
-            self.segments.append(Segment(scene.image_size))
+        if scene.reset or not self.segments or not self.segments[-1].goes_on_at(scene.tick):
+            self.segments.append(Segment(scene.image_size, scene.tick))
         segment = self.segments[-1]
-        segment.index.append(scene.tick)
+        segment.index.append(scene.tick - segment.first)
         segment.stamps.append(scene.stamp_ns)
         segment.masks.append({person.person_id: person.actions for person in scene.people})
         for person in scene.people:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hmgen_ros.evaluation.bag_action_log import ActionLog, Forecast, Segment
 from hmgen_ros.evaluation.forecast_scores import (
@@ -204,8 +204,8 @@ def action_values(sums: Mapping[str, NDArray[np.float64]], horizons: Sequence[in
     }
     hit, turns = sums["turn_hits"]
     return {
-        **{metric: float(value.mean()) for metric, value in found.items()},
-        "f1": float(np.mean([one["f1"] for one in by_horizon.values()])),
+        **{metric: _mean(value) for metric, value in found.items()},
+        "f1": _mean([one["f1"] for one in by_horizon.values()]),
         "onset_f1": float(onset_f1(sums["onsets"])),
         "next_speaker_auc": float(auc(sums["turns"])),
         "next_speaker_hits": float(hit / turns) if turns else float("nan"),
@@ -213,6 +213,13 @@ def action_values(sums: Mapping[str, NDArray[np.float64]], horizons: Sequence[in
         "by_horizon": by_horizon,
         "reliability": reliability(sums["bins"].sum(axis=0)),
     }
+
+
+def _mean(values: ArrayLike) -> float:
+    """Over horizons that something could be scored at; NaN without any."""
+    known = np.asarray(values, np.float64)
+    known = known[np.isfinite(known)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _f1(hits: NDArray[np.float64]) -> dict[str, Any]:

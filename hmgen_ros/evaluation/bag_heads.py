@@ -62,7 +62,7 @@ class HeadLog:
     def add(self, tick: Tick) -> None:
         """Compare what is seen now with what was forecast, and remember what is forecast now."""
         now = tick.scene.tick
-        if tick.scene.reset:
+        if tick.scene.reset or now <= max(self._past, default=-1):
             self._past.clear()
         self._past = {i: t for i, t in self._past.items() if i >= now - self._steps}
         self._past[now] = tick

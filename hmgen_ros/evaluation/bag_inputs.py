@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
+from hmgen_ros.audio_common import Sound
 from hmgen_ros.evaluation.bag_reader import Bag, BagError, Recorded, Topic
-from hmgen_ros.evaluation.bag_sound import AUDIO_TYPES, INFO_TYPE, Sound, SoundForm, form_of, sound_of
+from hmgen_ros.evaluation.bag_sound import AUDIO_TYPES, INFO_TYPE, SoundForm, length_ns, sound_of
 from hmgen_ros.message_reading import (
     BadMessage,
     frame_from_compressed,
     frame_from_image,
     scene_from_people,
 )
-from hmgen_ros.streams.audio import BadAudio
 from hmgen_ros.types import Counts, Frame, Scene
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -30,6 +30,8 @@ _PUBLISHED = (
 )
 #: Pictures that we drew ourselves are no camera.
 _DRAWN = "annotated_image"
+#: Neither are depths, in whatever form.
+_DEPTH = "compressedDepth"
 
 Item = Frame | Sound | Scene
 
@@ -128,7 +130,7 @@ def items(bag: Bag, inputs: Inputs) -> Generator[Item, None, None]:
             yield _stamped(item, message.time_ns) if inputs.choice.stamps == "received" else item
 
 
-def _item(bag: Bag, inputs: Inputs, message: Recorded, form: SoundForm | None) -> Item | None:
+def _item(bag: Bag, inputs: Inputs, message: Recorded, form: Any | None) -> Item | None:
     for topic in (inputs.image, inputs.audio, inputs.people):
         if topic is not None and topic.name == message.topic:
             break
@@ -148,7 +150,7 @@ def _item(bag: Bag, inputs: Inputs, message: Recorded, form: SoundForm | None) -
                 inputs.drop(error.cause, str(error))
             return scene
         return sound_of(decoded, topic.type, message.time_ns, form)
-    except (BadMessage, BadAudio) as error:
+    except BadMessage as error:
         inputs.drop(error.cause, str(error))
         return None
 
@@ -157,29 +159,24 @@ def _stamped(item: Item, time_ns: int) -> Item:
     if isinstance(item, Frame):
         return replace(item, stamp_ns=time_ns)
     if isinstance(item, Sound):
-        length_ns = len(item.samples) // max(item.channels, 1) * 1_000_000_000 // max(item.rate, 1)
-        return replace(item, stamp_ns=time_ns - length_ns)
+        return item._replace(stamp_ns=time_ns - length_ns(item))
     return item
 
 
-def _form(bag: Bag, inputs: Inputs) -> SoundForm | None:
-    """What the bag says of sound whose messages do not tell; latched, so one message tells it all."""
+def _form(bag: Bag, inputs: Inputs) -> Any | None:
+    """What the bag says of sound whose messages do not tell; one message tells it all."""
     if inputs.info is None:
         return None
-    for message in bag.messages({inputs.info.name}):
-        decoded = bag.decode(message)
-        if decoded is not None:
-            try:
-                return form_of(decoded)
-            except BadAudio as error:
-                raise BagError(f"{bag.path}: {inputs.info.name}: {error}") from error
-    return None
+    told = (bag.decode(message) for message in bag.messages({inputs.info.name}))
+    return next((info for info in told if info is not None), None)
 
 
 def _cameras(bag: Bag) -> list[Topic]:
     """Topics of pictures, those of one camera once: raw where there is both."""
     found = [
-        t for t in bag.of_type(RAW, COMPRESSED) if not t.name.removesuffix("/compressed").endswith(_DRAWN)
+        topic
+        for topic in bag.of_type(RAW, COMPRESSED)
+        if not topic.name.removesuffix("/compressed").endswith((_DRAWN, _DEPTH))
     ]
     raw = {topic.name for topic in found if topic.type == RAW}
     return [

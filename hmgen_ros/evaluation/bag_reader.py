@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Self
 
 from rosbags.interfaces import Connection, MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2 import Reader, ReaderError
-from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from hmgen_ros.message_definitions import typestore
@@ -147,14 +147,17 @@ class Bag:
             BagError: its type is not known.
         """
         connection = next(c for c in self._connections if c.topic == message.topic)
-        store = _store(connection.msgtype, connection.msgdef)
         try:
-            return store.deserialize_cdr(message.data, connection.msgtype)
-        except KeyError as error:
+            store = _store(connection.msgtype, connection.msgdef)
+            store.get_msgdef(connection.msgtype)
+        except (KeyError, TypesysError) as error:
             raise BagError(
                 f"{self.path}: {message.topic} has messages of type {connection.msgtype}, whose definition "
-                "is neither in the bag nor known; record it with a storage that keeps definitions (mcap)"
+                "is neither in the bag nor known, or damaged; record it with a storage that keeps "
+                "definitions (mcap)"
             ) from error
+        try:
+            return store.deserialize_cdr(message.data, connection.msgtype)
         except Exception:
             # Whatever damaged bytes bring the generated code to; the next message gets its chance.
             self.counts.add("undecodable")
@@ -179,6 +182,8 @@ class Bag:
             if isinstance(reader, Reader):
                 return [reader]
         files = storage_files(path)
+        if path.suffix == ".bag":
+            raise BagError(f"{path} is a bag of ROS 1; convert it: rosbags-convert --src {path} --dst NEW")
         if not files:
             raise BagError(
                 f"{path} is no bag: a folder with metadata.yaml or with .mcap or .db3 files, or such a file, "
@@ -221,6 +226,18 @@ def storage_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix in _STORAGES else []
     return sorted((f for f in path.iterdir() if f.suffix in _STORAGES), key=_by_number)
+
+
+def bags_at(path: Path) -> list[Path]:
+    """The bags that a folder itself is or holds as single files; those in folders below are not looked for.
+
+    Storage files without metadata are one bag where their names differ by a number at most.
+    """
+    if (path / "metadata.yaml").is_file():
+        return [path]
+    files = storage_files(path)
+    names = {f.stem.rpartition("_")[0] if f.stem.rpartition("_")[2].isdigit() else f.stem for f in files}
+    return files if len(names) > 1 else [path] * bool(files)
 
 
 def _by_number(file: Path) -> tuple[int, str]:

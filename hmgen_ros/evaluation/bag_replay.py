@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from hmgen_ros.audio_common import Sound
 from hmgen_ros.evaluation.bag_inputs import Inputs, Item, items
 from hmgen_ros.evaluation.bag_reader import Bag
-from hmgen_ros.evaluation.bag_sound import Sound
 from hmgen_ros.generators.action_space import ActionSpace
 from hmgen_ros.generators.constant_velocity import ConstantVelocity, ConstantVelocityConfig
 from hmgen_ros.generators.group_forecaster import DEFAULT_ACTION_PREDICTOR, GroupForecast, GroupForecaster

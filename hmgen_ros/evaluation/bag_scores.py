@@ -90,6 +90,9 @@ def score_bag(
         hmgen_ros.evaluation.perception_truth.SceneError: the truth file cannot be used.
         ValueError, RuntimeError, OSError: a model cannot be had.
     """
+    if settings.truth is not None:
+        # What is wrong with it is said before the bag has been played.
+        BagTruth(settings.truth, 0)
     with Bag(path) as bag:
         inputs = choose(bag, settings.choice)
         if bag.duration_s <= 0.0:
@@ -126,9 +129,16 @@ class _Run:
                 listener(tick)
             progress((self._last_ns - self._first_ns) / 1e9)
         if not self._ticks:
-            why = f": {self._inputs.last_error}" if self._inputs.last_error else ""
-            raise BagError(f"{self._bag.path}: no tick could be made of it{why}")
+            raise BagError(f"{self._bag.path}: no tick could be made of it: {self._why()}")
         return self._scores(actions, heads)
+
+    def _why(self) -> str:
+        """Why nothing came of a bag."""
+        if self._replay.counts["unstamped"]:
+            return "its images are not stamped; try --stamps received"
+        if self._inputs.last_error:
+            return self._inputs.last_error
+        return f"{self._bag.counts['undecodable']} messages do not fit their definition"
 
     def _note(self, scene: Scene) -> None:
         if not self._ticks:
@@ -182,6 +192,7 @@ class _Run:
             "breaks": self._resets,
             "people": {"ids": len(self._people), "at_once": self._most, "ticks": self._people},
             "counts": counts,
+            "last_dropped": self._inputs.last_error,
             "latency": {name: _delay(values) for name, values in sorted(self._inputs.delays_ns.items())},
             "digest": self._digest.hexadecimal(),
         }

@@ -2,7 +2,7 @@
 
 =================================  ======================================================================
 ``hmgen_ros/AudioFrame``           stamped, says its own form
-``audio_common_msgs/AudioStamped`` (mgonzs13) stamped, with samples in one of six arrays and an ``info``
+``audio_common_msgs/AudioStamped`` (mgonzs13) stamped, says its own form
 ``.../AudioDataStamped``           (ros-drivers) stamped bytes; their form is on a topic of ``AudioInfo``
 ``.../AudioData``                  (ros-drivers) the same without a stamp: it ends when it was received
 =================================  ======================================================================
@@ -13,11 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hmgen_ros.audio_common import Sound, samples_of_bytes, sound_of_bytes, sound_of_samples
+from hmgen_ros.bad_message import BadMessage
 from hmgen_ros.message_reading import audio_samples, stamp_ns
-from hmgen_ros.streams.audio import BadAudio
 
 AUDIO_TYPES = (
     "hmgen_ros/msg/AudioFrame",
@@ -27,113 +25,54 @@ AUDIO_TYPES = (
 )
 #: What tells the form of sound of the last two.
 INFO_TYPE = "audio_common_msgs/msg/AudioInfo"
-#: Their sample formats, as GStreamer names them.
-_FORMATS = {"S16LE": "<i2", "S16BE": ">i2", "S32LE": "<i4", "F32LE": "<f4", "U8": "u1"}
-#: Arrays of AudioStamped, with what full scale is in them where that is not what the type says.
-_ARRAYS = {
-    "float32_data": np.float32,
-    "int16_data": np.int16,
-    "int32_data": np.int32,
-    "uint8_data": np.uint8,
-}
 
 
 @dataclass(frozen=True, slots=True)
 class SoundForm:
-    """What bytes of sound are.
+    """What bytes of sound are; the fields of ros-drivers' ``AudioInfo`` that tell it.
 
     Attributes:
-        rate: samples a second of one channel.
+        sample_rate: samples a second of one channel.
         channels: interleaved.
-        format: GStreamer's name of the sample format.
+        sample_format: GStreamer's name of the sample format.
+        coding_format: ``wave`` where they are not compressed.
     """
 
-    rate: int
+    sample_rate: int
     channels: int = 1
-    format: str = "S16LE"
+    sample_format: str = "S16LE"
+    coding_format: str = "wave"
 
 
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """A piece of sound of any form.
-
-    Attributes:
-        stamp_ns: time of the first sample.
-        samples: ``[n * channels]`` interleaved, as :func:`hmgen_ros.streams.audio.to_mono` takes them.
-        rate: samples a second of one channel.
-        channels: how many.
-    """
-
-    stamp_ns: int
-    samples: NDArray[Any]
-    rate: int
-    channels: int
-
-
-def form_of(info: Any) -> SoundForm:
-    """What an ``AudioInfo`` says.
-
-    Raises:
-        BadAudio: ``audio_format``, for compressed sound.
-    """
-    coding = str(info.coding_format).lower()
-    if coding not in ("", "wave", "raw", "pcm"):
-        raise BadAudio(
-            "audio_format", f"the sound is coded as {coding}; record it with the coding format wave"
-        )
-    return SoundForm(int(info.sample_rate), int(info.channels), str(info.sample_format) or "S16LE")
-
-
-def sound_of(message: Any, message_type: str, time_ns: int, form: SoundForm | None) -> Sound:
+def sound_of(message: Any, message_type: str, time_ns: int, form: Any | None) -> Sound:
     """A piece of sound from a message.
 
     Args:
         message: of one of :data:`AUDIO_TYPES`.
         message_type: which.
         time_ns: when it was received.
-        form: of the bytes where the message itself does not tell.
+        form: of the bytes where the message itself does not tell: an ``AudioInfo`` or a SoundForm.
 
     Raises:
-        BadAudio: its form is not known.
+        BadMessage: ``audio_format``, its form is not known.
     """
     if message_type == AUDIO_TYPES[0]:
         stamp = stamp_ns(message.header.stamp)
         return Sound(stamp, audio_samples(message), int(message.sample_rate), int(message.channels))
     if message_type == AUDIO_TYPES[1]:
-        info, stamp = message.audio.info, stamp_ns(message.header.stamp)
-        return Sound(stamp, _filled_array(message.audio.audio_data), int(info.rate), int(info.channels))
+        return sound_of_samples(message)
     if form is None:
-        raise BadAudio(
+        raise BadMessage(
             "audio_format",
             "the sound does not tell its rate and there is no AudioInfo; say --audio-rate (and "
             "--audio-channels)",
         )
-    stamped = message_type == AUDIO_TYPES[2]
-    samples = _samples(message.audio.data if stamped else message.data, form)
-    if stamped:
-        return Sound(stamp_ns(message.header.stamp), samples, form.rate, form.channels)
-    length_ns = len(samples) // max(form.channels, 1) * 1_000_000_000 // max(form.rate, 1)
-    return Sound(time_ns - length_ns, samples, form.rate, form.channels)
+    if message_type == AUDIO_TYPES[2]:
+        return sound_of_bytes(message, form)
+    sound = Sound(time_ns, samples_of_bytes(message.data, form), int(form.sample_rate), int(form.channels))
+    return sound._replace(stamp_ns=time_ns - length_ns(sound))
 
 
-def _samples(data: Any, form: SoundForm) -> NDArray[Any]:
-    kind = _FORMATS.get(form.format)
-    if kind is None:
-        raise BadAudio(
-            "audio_format", f"sample format {form.format!r} is none of: {', '.join(sorted(_FORMATS))}"
-        )
-    raw = np.asarray(data, np.uint8).tobytes()
-    whole = len(raw) - len(raw) % np.dtype(kind).itemsize
-    return np.frombuffer(raw[:whole], kind).astype(np.dtype(kind).newbyteorder("="))
-
-
-def _filled_array(data: Any) -> NDArray[Any]:
-    """The samples of the one array that is not empty."""
-    for name, kind in _ARRAYS.items():
-        if len(getattr(data, name, ())):
-            return np.asarray(getattr(data, name), kind)
-    if len(getattr(data, "int24_data", ())):
-        return np.asarray(np.asarray(data.int24_data, np.int32) << 8, np.int32)
-    if len(getattr(data, "int8_data", ())):
-        return np.asarray(np.asarray(data.int8_data, np.int16) << 8, np.int16)
-    return np.zeros(0, np.int16)
+def length_ns(sound: Sound) -> int:
+    """How long a piece of sound is."""
+    return len(sound.samples) // max(sound.channels, 1) * 1_000_000_000 // max(sound.rate, 1)

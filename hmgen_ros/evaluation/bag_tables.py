@@ -99,6 +99,8 @@ def fact_grid(facts: Mapping[str, Any], timing: Mapping[str, Any] | None) -> Gri
         ["people", f"{people['ids']} ids, at most {people['at_once']} at once"],
         ["noticed", ", ".join(f"{k} {v}" for k, v in sorted(facts["counts"].items())) or "nothing"],
     ]
+    if facts["last_dropped"]:
+        rows.append(["last dropped", facts["last_dropped"]])
     rows.append(["digest", facts["digest"]])
     for topic, delay in facts["latency"].items():
         said = f"p50 {delay['p50_ms']:.1f} ms, p99 {delay['p99_ms']:.1f} ms after its stamp"

@@ -91,8 +91,7 @@ class BagTruth:
 
     def __call__(self, segment: Segment, masks: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """``[T, N]`` masks with true actions; of people who are nobody in the file unknown."""
-        first_ns = segment.stamps[0] - segment.index[0] * TICK_NS - self._zero_ns
-        middle = (first_ns + (np.arange(len(masks)) + 0.5) * TICK_NS) / 1e9
+        middle = (segment.stamps[0] - self._zero_ns + (np.arange(len(masks)) + 0.5) * TICK_NS) / 1e9
         found = masks.copy()
         for column, person_id in enumerate(segment.people()):
             person = self._match(segment, person_id)
@@ -123,7 +122,7 @@ class BagTruth:
         if person_id not in segment.places:
             return None
         x, y, count = segment.places[person_id]
-        scale = 1.0 if self._size is None else self._size[0] / segment.size[0]
+        scale = self._size[0] / segment.size[0] if self._size and segment.size[0] else 1.0
         place = np.array([x, y]) / count * scale
         away = [float(np.linalg.norm(place - person.place)) / person.size for person in self._people]
         nearest = int(np.argmin(away))

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hmgen_ros.evaluation.bag_config import EvaluateBagConfig
-from hmgen_ros.evaluation.bag_reader import BagError, storage_files
+from hmgen_ros.evaluation.bag_reader import BagError, bags_at
 from hmgen_ros.evaluation.bag_scores import BagScores, report_of, score_bag
 from hmgen_ros.evaluation.bag_tables import bag_grid, cell, fact_grid, score_grids
 from hmgen_ros.evaluation.machine import machine
@@ -68,6 +68,9 @@ def evaluate_bag(config: EvaluateBagConfig, console: Console | None = None) -> d
         ValueError: an option cannot be used.
     """
     console = console or Console()
+    for out in (config.json, config.html, config.rerun):
+        if out is not None and out.is_dir():
+            raise ValueError(f"{out} is a folder; name a file")
     for option, package, extra in (("html", "matplotlib", "train"), ("rerun", "rerun", "rerun")):
         if getattr(config, option) is not None and find_spec(package) is None:
             raise ValueError(f"--{option} needs the package {package}; pip install 'hmgen_ros[{extra}]'")
@@ -102,14 +105,11 @@ def find_bags(path: Path) -> dict[str, Path]:
     Raises:
         BagError: there is none.
     """
-    if not path.is_dir() or (path / "metadata.yaml").is_file() or storage_files(path):
+    if not path.is_dir() or bags_at(path) == [path]:
         return {path.name: path}
     folders = sorted(p for p in path.rglob("*") if p.is_dir())
-    found = {
-        folder.relative_to(path).as_posix(): folder
-        for folder in folders
-        if (folder / "metadata.yaml").is_file() or storage_files(folder)
-    }
+    bags = [bag for folder in (path, *folders) for bag in bags_at(folder)]
+    found = {bag.relative_to(path).as_posix(): bag for bag in bags}
     if not found:
         raise BagError(
             f"{path} is no bag and holds none: folders with metadata.yaml, or .mcap or .db3 files, are needed"
