@@ -1,6 +1,7 @@
 """What perception costs: CPU time an image, and memory, for one person and for several.
 
-    python benchmarks/perception_load.py [--people 1 3 4] [--seconds 20] [--workers 1] [--json OUT]
+    python benchmarks/perception_load.py [--people 1 3 4] [--seconds 20] [--workers 1] [--width 3840]
+        [--json OUT]
 
 Scenes are put together from the heads of the bundled recording, with its sound. Every number of people has
 a process of its own, which does what a perception node does and nothing else, so that its peak memory is
@@ -22,6 +23,7 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 
 import av
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -68,10 +70,15 @@ class Cost:
     counts: dict[str, int]
 
 
-def images(people: int, seconds: float) -> Iterator[NDArray[np.uint8]]:
-    """Scenes ``[400, W, 3]``: as many seats of the recording side by side, at least 640 pixels wide.
+def images(people: int, seconds: float, width: int = 0) -> Iterator[NDArray[np.uint8]]:
+    """Scenes ``[H, W, 3]``: as many seats of the recording side by side, at least 640 pixels wide.
 
     The fourth person is the first one, two seconds later.
+
+    Args:
+        people: 1 to 4.
+        seconds: of the recording.
+        width: to scale the scenes to; 0 leaves them at 400 pixels in height.
     """
     late: list[NDArray[np.uint8]] = []
     with av.open(str(resource("recordings/three_people.mp4"))) as container:
@@ -80,12 +87,14 @@ def images(people: int, seconds: float) -> Iterator[NDArray[np.uint8]]:
             if index >= seconds * TICK_HZ:
                 return
             image = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
-            width = image.shape[1] // SEATS
-            seats = [image[:, k * width : (k + 1) * width] for k in range(min(people, SEATS))]
+            seat = image.shape[1] // SEATS
+            seats = [image[:, k * seat : (k + 1) * seat] for k in range(min(people, SEATS))]
             late.append(seats[0])
             seats += [late.pop(0) if len(late) > 2 * TICK_HZ else late[0]] * (people - len(seats))
             row = np.hstack(seats)
-            yield np.pad(row, ((0, 0), (0, max(0, 640 - row.shape[1])), (0, 0)), "edge")
+            scene = np.pad(row, ((0, 0), (0, max(0, 640 - row.shape[1])), (0, 0)), "edge")
+            scale = width / scene.shape[1] if width else 1.0
+            yield np.asarray(cv2.resize(scene, None, fx=scale, fy=scale), np.uint8)
 
 
 def sound(seconds: float) -> NDArray[np.float32]:
@@ -100,9 +109,10 @@ def sound(seconds: float) -> NDArray[np.float32]:
     return np.concatenate(parts).astype(np.float32)
 
 
-def measure(people: int, seconds: float, workers: int) -> Cost:
+def measure(people: int, seconds: float, workers: int, width: int) -> Cost:
     """Perceive one scene and count."""
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     with suppress(ModuleNotFoundError):  # a node's own libraries are part of its memory
         import hmgen_ros.nodes.perception_node as node  # noqa: F401
     config = PerceptionConfig(seed=0, workers=workers)
@@ -111,7 +121,7 @@ def measure(people: int, seconds: float, workers: int) -> Cost:
     found: list[int] = []
     wall: list[float] = []
     here = elsewhere = 0.0
-    for index, image in enumerate(images(people, seconds)):
+    for index, image in enumerate(images(people, seconds, width)):
         if index == SETTLE:
             here, elsewhere = 0.0, _other_threads()
             found.clear()
@@ -145,10 +155,10 @@ def _other_threads() -> float:
     return time.process_time() - time.thread_time()
 
 
-def in_own_process(people: int, seconds: float, workers: int) -> Cost:
+def in_own_process(people: int, seconds: float, workers: int, width: int) -> Cost:
     """:func:`measure` in a process that has done nothing else."""
     command = [sys.executable, __file__, "--people", str(people), "--seconds", str(seconds)]
-    command += ["--workers", str(workers), "--one"]
+    command += ["--workers", str(workers), "--width", str(width), "--one"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return Cost(**json.loads(done.stdout.splitlines()[-1]))
 
@@ -171,21 +181,23 @@ def main() -> None:
     parser.add_argument("--people", type=int, nargs="+", choices=range(1, 5), default=[1, 3, 4])
     parser.add_argument("--seconds", type=float, default=20.0, help="of the recording, at least 2")
     parser.add_argument("--workers", type=int, default=PerceptionConfig().workers)
+    parser.add_argument("--width", type=int, default=0, help="of the images; 0: as the recording has them")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(asdict(measure(args.people[0], args.seconds, args.workers))))
+        print(json.dumps(asdict(measure(args.people[0], args.seconds, args.workers, args.width))))
         return
     console = Console()
     runs = track(args.people, "perceiving", console=console, transient=True)
-    costs = [in_own_process(n, args.seconds, args.workers) for n in runs]
+    costs = [in_own_process(n, args.seconds, args.workers, args.width) for n in runs]
     console.print(table(costs))
     for c in costs:
         stages = ", ".join(f"{name} {ms:.1f}" for name, ms in c.stages_ms.items())
         console.print(f"{c.people} people, wall-clock ms a run: {stages}")
     if args.json is not None:
-        figures = {"workers": args.workers, "seconds": args.seconds, "costs": [asdict(c) for c in costs]}
+        settings = {"workers": args.workers, "seconds": args.seconds, "width": args.width}
+        figures = {**settings, "costs": [asdict(c) for c in costs]}
         args.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
