@@ -169,6 +169,32 @@ class Person:
     voice_match: float = float("nan")
 
 
+class Presence(IntEnum):
+    """What can happen to a person's id."""
+
+    ENTERED = 0
+    LEFT = 1
+    RETURNED = 2
+    RENAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceEvent:
+    """Something that happened to a person's id.
+
+    Attributes:
+        kind: a new person entered; one left, that is, has not been seen for too long; one came back who had
+            left; or it turned out that what had been called ``was`` is a person known already, and is called
+            ``person_id`` from now on.
+        person_id: whom it happened to.
+        was: the id that is not used any more, "" but for RENAMED.
+    """
+
+    kind: Presence
+    person_id: str
+    was: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Everyone in view at one tick.
@@ -182,6 +208,7 @@ class Scene:
         frame_id: the camera's frame.
         missed_ticks: ticks without an image just before this one, to be held by whoever keeps state.
         reset: history before this tick is void (start, jump back in time, long gap).
+        events: who entered, left, returned or was given another id at this tick.
     """
 
     stamp_ns: int
@@ -192,6 +219,7 @@ class Scene:
     frame_id: str = "camera"
     missed_ticks: int = 0
     reset: bool = False
+    events: tuple[PresenceEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hmgen_ros.perception.boxes import box_iou, grow
-from hmgen_ros.perception.tracking import IdSource, Tracker
+from hmgen_ros.perception.track import IdSource
+from hmgen_ros.perception.tracking import Tracker
 from hmgen_ros.types import Counts
 
 NOBODY = np.zeros((0, 4), np.float32)

@@ -60,21 +60,29 @@ class FaceFinder:
         self._since_detection = 0
         self._pending: Callable[[], Detections] | None = None
 
-    def find(self, image: NDArray[np.uint8], rois: NDArray[np.float32], search: bool) -> LandmarkSets:
+    def find(
+        self,
+        image: NDArray[np.uint8],
+        rois: NDArray[np.float32],
+        search: bool,
+        guesses: NDArray[np.float32] | None = None,
+    ) -> LandmarkSets:
         """The faces of one image, the followed ones first.
 
         Args:
             image: ``[H, W, 3]`` BGR.
             rois: ``[n, 4]`` regions of the faces seen in the image before.
             search: run the detector in any case, as someone is missing.
+            guesses: ``[m, 4]`` regions in which hidden faces may come up.
         """
         self._since_detection += 1
         detection, self._pending = self._pending, None
         if detection is None and (search or not len(rois)):
             detection = self._start_detection(image)
         with self._times.stage("landmarks"):
-            followed = self._follow(image, rois)
-        if detection is None and len(followed) < len(rois):
+            followed, lost = self._follow(image, rois)
+            followed = self._guess(image, guesses, followed)
+        if detection is None and lost:
             detection = self._start_detection(image)
         if detection is None:
             if self._since_detection >= self.detect_every:
@@ -110,8 +118,9 @@ class FaceFinder:
         future: Future[Detections] = self._pool.submit(run)
         return future.result
 
-    def _follow(self, image: NDArray[np.uint8], rois: NDArray[np.float32]) -> LandmarkSets:
-        """Landmarks in known regions, without those that lost their face or slid onto another's."""
+    def _follow(self, image: NDArray[np.uint8], rois: NDArray[np.float32]) -> tuple[LandmarkSets, bool]:
+        """Landmarks in known regions, and whether some lost their face or slid onto another's."""
+        known = len(rois)
         usable = usable_regions(rois, image.shape)
         self._counts.add("faces_out_of_image", int(len(rois) - usable.sum()))
         rois = rois[usable]
@@ -124,7 +133,20 @@ class FaceFinder:
         self._counts.add("faces_merged", int(present.sum()) - len(keep))
         keep.sort()
         steady = np.stack([steady_region(rois[i], found.rois[i]) for i in keep]) if keep else rois[:0]
-        return replace(found.subset(keep), rois=steady)
+        return replace(found.subset(keep), rois=steady), len(keep) < known
+
+    def _guess(
+        self, image: NDArray[np.uint8], guesses: NDArray[np.float32] | None, followed: LandmarkSets
+    ) -> LandmarkSets:
+        """The followed faces and those that came up where they were guessed."""
+        if guesses is None or not (usable := usable_regions(guesses, image.shape)).any():
+            return followed
+        found = self._backend.landmarks(image, guesses[usable])
+        boxes = np.concatenate([followed.boxes, found.boxes])
+        present = np.flatnonzero(found.presence >= self._min_presence) + len(followed)
+        keep = distinct(boxes, [*range(len(followed)), *map(int, present)])
+        fresh = [i - len(followed) for i in keep if i >= len(followed)]
+        return concatenate(followed, found.subset(fresh)) if fresh else followed
 
     def _fit_new(
         self, image: NDArray[np.uint8], detections: Detections, followed: LandmarkSets

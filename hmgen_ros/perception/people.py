@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from hmgen_ros.perception.gestures import HeadGesture
 from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.perception.laughing import SmileMeter, laughing_probability
 from hmgen_ros.perception.speaking import LipMotion, lip_log_odds
-from hmgen_ros.types import Action, Face, Person
+from hmgen_ros.types import Action, Face, Person, Presence, PresenceEvent
 
 #: What a body was seen to do counts for so many ticks after that look.
 BODY_MEMORY_TICKS = 15
@@ -75,3 +75,31 @@ class PersonMemory:
             {Action.SPEAKING: seen_speaking, **self._evidence, **body}, elapsed
         )
         return Person(person_id, face, speaks, mask, probabilities, age, owns_voice)
+
+
+class Attendance:
+    """Who was there at the last tick, and so what happened since."""
+
+    def __init__(self) -> None:
+        self._present: tuple[str, ...] = ()
+
+    def update(
+        self, present: Sequence[str], returned: Sequence[str], renamed: Sequence[tuple[str, str]]
+    ) -> tuple[PresenceEvent, ...]:
+        """What happened at this tick.
+
+        Args:
+            present: ids of everyone who is there.
+            returned: those of them who had left.
+            renamed: (id from now on, id until now) of those who were recognised late.
+        """
+        before, self._present = self._present, tuple(present)
+        ended = {was for _, was in renamed}
+        events = [PresenceEvent(Presence.RENAMED, new, was) for new, was in renamed]
+        events += [PresenceEvent(Presence.LEFT, p) for p in before if p not in present and p not in ended]
+        known = {*before, *(new for new, _ in renamed)}
+        for person_id in present:
+            if person_id not in known:
+                kind = Presence.RETURNED if person_id in returned else Presence.ENTERED
+                events.append(PresenceEvent(kind, person_id))
+        return tuple(events)

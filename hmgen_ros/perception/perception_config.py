@@ -37,7 +37,9 @@ class PerceptionConfig:
         max_people: people tracked at once, 1 to 12; further faces are only counted.
         min_hits: images in a row that make a face a person, at least 1.
         max_missed: ticks for which an unseen person is kept, at least 0.
-        min_overlap: in (0, 1]; least IoU of a face with its track.
+        min_overlap: in (0, 1]; least IoU of a face with where its track expects it.
+        recognise: compare faces, so that people keep their ids when they cross or come back.
+        return_s: a person who is back after so many seconds, 0 to 600, gets the same id again.
         seed: of the person ids; None draws other ids every time.
         camera_matrix: row-major 3 x 3, None for a pinhole whose focal length is the image's width.
         smooth_landmarks: publish landmarks that do not tremble, see ``one_euro``.
@@ -71,6 +73,8 @@ class PerceptionConfig:
     min_hits: int = 3
     max_missed: int = 50
     min_overlap: float = 0.2
+    recognise: bool = True
+    return_s: float = 10.0
     seed: int | None = None
     camera_matrix: tuple[float, ...] | None = None
     smooth_landmarks: bool = True
@@ -111,6 +115,7 @@ class PerceptionConfig:
             "min_hits": (1, 250),
             "max_missed": (0, math.inf),
             "min_overlap": (1e-6, 1),
+            "return_s": (0, 600),
             "audio_lag_ms": (0, 10_000),
             "audio_offset_ms": (-2_000, 2_000),
             "match_memory_s": (0.2, 10),

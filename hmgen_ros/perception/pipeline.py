@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmgen_ros.perception.active_speaker import ActiveSpeaker, Embedder, Sighting
+from hmgen_ros.perception.appearance import FaceEmbedder, shows_who
 from hmgen_ros.perception.backends import LandmarkSets, create_backend
 from hmgen_ros.perception.body import BodyModel
 from hmgen_ros.perception.body_finder import BodyFinder
@@ -17,15 +18,16 @@ from hmgen_ros.perception.head_pose import solve_head_pose
 from hmgen_ros.perception.laughing import BURST_WINDOWS, burst_probability
 from hmgen_ros.perception.load import LoadGovernor
 from hmgen_ros.perception.normalisation import normalise
-from hmgen_ros.perception.people import PersonMemory
+from hmgen_ros.perception.people import Attendance, PersonMemory
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.perception.shown_faces import ShownFaces
 from hmgen_ros.perception.sound_joiner import SAMPLE_RATE
 from hmgen_ros.perception.speaking import speaking_probabilities, voice_owners
-from hmgen_ros.perception.tracking import Track, Tracker
+from hmgen_ros.perception.track import Track
+from hmgen_ros.perception.tracking import Tracker
 from hmgen_ros.perception.voice import VoiceActivity
 from hmgen_ros.timing import StageTimes
-from hmgen_ros.types import AudioChunk, Counts, Face, Frame, Person, Scene
+from hmgen_ros.types import TICK_HZ, AudioChunk, Counts, Face, Frame, Person, Scene
 
 #: Images that :meth:`Perception.warm_up` looks at.
 WARM_UP_IMAGES = 5
@@ -39,9 +41,9 @@ class Perception:
 
     Attributes:
         counts: what was dropped, lost or noticed.
-        times: wall-clock time of the stages ``detect``, ``landmarks``, ``pose``, ``track``, ``voice``,
-            ``match``, ``body`` and ``actions``; where ``workers`` is above 1, ``detect`` and ``body`` overlap
-            others.
+        times: wall-clock time of the stages ``detect``, ``landmarks``, ``pose``, ``track`` (in it
+            ``recognise``), ``voice``, ``match``, ``body`` and ``actions``; where ``workers`` is above 1,
+            ``detect`` and ``body`` overlap others.
         load: what is done less often than set, see :meth:`took`.
     """
 
@@ -67,7 +69,17 @@ class Perception:
         if body is not None and c.body.enabled:
             self._bodies = BodyFinder(body, c.body, c.workers > 1, self.times, self.counts)
         self.load = LoadGovernor(c.load, has_body=self._bodies is not None, counts=self.counts)
-        self._tracker = Tracker(c.min_hits, c.max_missed, c.max_people, c.min_overlap, c.seed, self.counts)
+        self._tracker = Tracker(
+            c.min_hits,
+            c.max_missed,
+            c.max_people,
+            c.min_overlap,
+            c.seed,
+            self.counts,
+            round(c.return_s * TICK_HZ),
+        )
+        self._looks = FaceEmbedder(c.threads) if c.recognise else None
+        self._attendance = Attendance()
         self._shown = ShownFaces(self._backend, c.smooth_landmarks, c.correct_landmarks)
         self._voice = VoiceActivity(self.counts)
         self._gestures = GestureNetwork()
@@ -138,8 +150,7 @@ class Perception:
         size = (image.shape[1], image.shape[0])
         found, faces = self._usable(self._find(image), size)
         with self.times.stage("track"):
-            tracks = self._tracker.update(found.boxes, elapsed)
-            self._remember(tracks, found)
+            tracks = self._track(image, found, faces, elapsed)
         voice = self._voice.probability_at(frame.stamp_ns - self._lag_ns)
         seen = [None if t.face is None else faces[t.face] for t in tracks]
         with self.times.stage("actions"):
@@ -153,7 +164,10 @@ class Perception:
         shown = self._shown.update(tracks, seen, found, size, elapsed)
         with self.times.stage("actions"):
             people = self._people(tracks, shown, lips if math.isnan(voice) else odds, voice, elapsed)
-        return Scene(frame.stamp_ns, tick, people, voice, size, frame.frame_id, missed_ticks, reset)
+        events = self._attendance.update(
+            [p.person_id for p in people], self._tracker.returned, self._tracker.aliases
+        )
+        return Scene(frame.stamp_ns, tick, people, voice, size, frame.frame_id, missed_ticks, reset, events)
 
     def reset(self) -> None:
         """Forget everything seen and heard; counts and times stay."""
@@ -172,6 +186,8 @@ class Perception:
             self._backend.detect(image)
             found = self._backend.landmarks(image, region)
             solve_head_pose(found.points[0], (640, 360), self._camera)
+            if self._looks is not None:
+                self._looks.vector(image, found.points[0])
         if self._bodies is not None:
             self._bodies.warm_up(image)
         speaking_probabilities([0.0] * self.config.max_people, 0.5)
@@ -201,6 +217,7 @@ class Perception:
         self._finder.reset()
         self._tracker.reset()
         self._shown.reset()
+        self._attendance = Attendance()
         self._memories.clear()
         if self._bodies is not None:
             self._bodies.reset()
@@ -212,7 +229,8 @@ class Perception:
         rois = [r for t in self._tracker.tracks if (r := self._memories[t.person_id].roi) is not None]
         # Someone who has just vanished is looked for at once; later the usual searches will do.
         search = any(0 < t.missed <= self.config.detect_every for t in self._tracker.tracks)
-        return self._finder.find(image, np.array(rois, np.float32).reshape(-1, 4), search)
+        guesses = self._tracker.guesses()
+        return self._finder.find(image, np.array(rois, np.float32).reshape(-1, 4), search, guesses)
 
     def _usable(self, found: LandmarkSets, size: tuple[int, int]) -> tuple[LandmarkSets, list[Face]]:
         """Faces with their poses; those whose landmarks make no face frame are dropped and counted."""
@@ -236,8 +254,26 @@ class Perception:
         self.counts.add("poses_unsolved", int(pose is None))
         return Face(found.boxes[i], score, points, landmarks, origin, scale, visibility, pose)
 
+    def _track(
+        self, image: NDArray[np.uint8], found: LandmarkSets, faces: list[Face], elapsed: int
+    ) -> list[Track]:
+        """Who is who in this image, and what is remembered of them."""
+        embedder = self._looks
+
+        def look(i: int) -> NDArray[np.float32] | None:
+            if embedder is None or not shows_who(faces[i]):
+                return None
+            with self.times.stage("recognise"):
+                return embedder.vector(image, faces[i].landmarks_px)
+
+        tracks = self._tracker.update(found.boxes, elapsed, None if embedder is None else look)
+        self._remember(tracks, found)
+        return tracks
+
     def _remember(self, tracks: list[Track], found: LandmarkSets) -> None:
         """Give every track a memory and its next region, and forget those who left."""
+        for name, was in self._tracker.aliases:
+            self._memories[name] = self._memories.pop(was)
         alive = {t.person_id for t in tracks}
         self._memories = {name: m for name, m in self._memories.items() if name in alive}
         for track in tracks:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hmgen_ros.perception.backends import LandmarkBackend, LandmarkSets
 from hmgen_ros.perception.normalisation import normalise
 from hmgen_ros.perception.one_euro import LandmarkSmoother
-from hmgen_ros.perception.tracking import Track
+from hmgen_ros.perception.track import Track
 from hmgen_ros.types import Face
 
 

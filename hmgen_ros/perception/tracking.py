@@ -1,79 +1,49 @@
-"""Who is who from image to image: boxes matched to tracks, tracks with short random ids."""
+"""Who is who from image to image: faces matched to tracks by place and looks, tracks with short random ids.
+
+A face is followed where it is expected. What it looks like is asked seldom (a look costs as much as three
+fits of landmarks): when somebody comes up, where two people could be meant, and now and then. So people keep
+their ids when they cross, when they hide, and when they are back before they are forgotten. A person who
+could not be recognised at once gets a new id, and an alias as soon as it is known who that is.
+"""
 
 from __future__ import annotations
 
-import random
-import string
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
-from hmgen_ros.perception.boxes import box_iou, grow
+from hmgen_ros.perception.appearance import KEPT, MARGIN, OTHER, SAME
+from hmgen_ros.perception.box_motion import BoxMotion
+from hmgen_ros.perception.boxes import box_iou
+from hmgen_ros.perception.looks import Looks
+from hmgen_ros.perception.matching import motion_costs, pair_up
+from hmgen_ros.perception.track import Alias, IdSource, Track
 from hmgen_ros.types import Counts
 
-ID_LENGTH = 5
-#: So many ids of people who left are not given again.
-REMEMBERED_IDS = 1000
-#: A hidden face may come back elsewhere: per tick its box grows by this share, up to the limit.
-GROWTH_PER_TICK = 0.04
-MAX_GROWTH = 2.0
+Floats = NDArray[np.float32]
+#: Gives the appearance vector of a box by its index, None where it does not show who it is.
+Look = Callable[[int], Floats | None]
 
-
-@dataclass(slots=True)
-class Track:
-    """One face followed through the images.
-
-    Attributes:
-        person_id: five lower-case letters.
-        box: ``[4]`` where the face was last seen.
-        face: index of the face seen at this tick, None where it was not seen.
-        hits: images in which it was seen.
-        missed: ticks since it was last seen, 0 when it is seen now.
-        age: ticks since the track was confirmed, -1 before.
-    """
-
-    person_id: str
-    box: NDArray[np.float32]
-    face: int | None
-    hits: int = 1
-    missed: int = 0
-    age: int = -1
-
-    @property
-    def confirmed(self) -> bool:
-        """Whether enough images showed it to call it a person."""
-        return self.age >= 0
-
-
-class IdSource:
-    """Short random ids, the same sequence for the same seed; ids in use or just given up are skipped."""
-
-    def __init__(self, seed: int | None) -> None:
-        self._random = random.Random(seed)
-        self._recent: deque[str] = deque(maxlen=REMEMBERED_IDS)
-
-    def __call__(self) -> str:
-        """An id not among the last :data:`REMEMBERED_IDS`."""
-        while True:
-            name = "".join(self._random.choices(string.ascii_lowercase, k=ID_LENGTH))
-            if name not in self._recent:
-                self._recent.append(name)
-                return name
+#: So many people who left are remembered, the latest ones.
+REMEMBERED_PEOPLE = 24
+#: Faces that overlap by more than this IoU may be half covered, or fitted twice: they are not taken as
+#: examples of how their people look, and make a person only after so many images.
+CROWDED, CROWDED_HITS = 0.1, 25
+#: Hidden people are looked for where they are expected every so many ticks, in a square region so many times
+#: as large as their faces, unless another face covers the place by more than this IoU.
+GUESS_TICKS, GUESS_SCALE, COVERED = 3, 2.0, 0.3
+#: A face that met another one loses its id after so many looks in a row that show somebody else.
+MAX_DOUBTS = 3
 
 
 class Tracker:
-    """Matches boxes to tracks by overlap, all at once.
+    """Matches faces to tracks, all at once, and remembers who left.
 
-    Args:
-        min_hits: images in a row that make a face a person.
-        max_missed: ticks for which a person stays without being seen.
-        max_people: tracks at once; further faces are counted as ``faces_over_limit`` and not tracked.
-        min_overlap: least IoU of a face with the track's last box.
-        seed: of the ids; None draws other ids every time.
-        counts: where to count.
+    Attributes:
+        tracks: everyone who is there or was a moment ago, oldest first.
+        aliases: of the last update.
+        returned: ids of the last update of people who had left and are back.
     """
 
     def __init__(
@@ -84,63 +54,198 @@ class Tracker:
         min_overlap: float = 0.2,
         seed: int | None = None,
         counts: Counts | None = None,
+        return_ticks: int = 250,
     ) -> None:
-        self._min_hits, self._max_missed, self._max_people = min_hits, max_missed, max_people
-        self._min_overlap, self._seed = min_overlap, seed
-        self._counts = counts if counts is not None else Counts()
-        self._new_id = IdSource(seed)
-        self.tracks: list[Track] = []
+        """Begin with nobody.
 
-    def update(self, boxes: NDArray[np.float32], elapsed: int = 1) -> list[Track]:
+        Args:
+            min_hits: images in a row that make a face a person.
+            max_missed: ticks for which a person stays without being seen.
+            max_people: tracks at once; further faces are counted as ``faces_over_limit`` and not tracked.
+            min_overlap: least IoU of a face with the box in which its track expects it.
+            seed: of the ids; None draws other ids every time.
+            counts: where to count, also ``ids_corrected`` (a track had followed somebody else's face).
+            return_ticks: ticks after which somebody not seen is forgotten.
+        """
+        self._min_hits, self._max_missed, self._max_people = min_hits, max_missed, max_people
+        self._min_overlap, self._seed, self._return_ticks = min_overlap, seed, return_ticks
+        self._counts = counts if counts is not None else Counts()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everyone. With a seed the ids start again too, so that a replay repeats itself."""
+        if self._seed is not None or not hasattr(self, "_new_id"):
+            self._new_id = IdSource(self._seed)
+        self.tracks: list[Track] = []
+        self.aliases: list[Alias] = []
+        self.returned: list[str] = []
+        self._away: list[Track] = []
+        self._looks = Looks()
+
+    def update(self, boxes: Floats, elapsed: int = 1, look: Look | None = None) -> list[Track]:
         """Take the faces of one image.
 
         Args:
             boxes: ``[n, 4]``, most trusted first.
             elapsed: ticks since the previous call, at least 1.
+            look: what faces look like; without it places alone tell who is who.
 
         Returns:
             All tracks, oldest first; :attr:`Track.face` points into ``boxes``.
         """
-        pairs = self._match(boxes)
+        self.aliases, self.returned = [], []
+        for track in self.tracks:
+            track.motion.predict(elapsed)
+        costs = motion_costs(self.tracks, boxes, self._min_overlap)
+        crowded = _crowded(boxes)
+        newcomers = self._newcomers(len(boxes), crowded) if look else set()
+        vectors = self._looks.take(self.tracks, costs, elapsed, look, newcomers) if look else {}
+        pairs = pair_up(self.tracks, costs, vectors)
+        self._learn(pairs, vectors, crowded)
         for index, track in enumerate(self.tracks):
             self._advance(track, pairs.get(index), boxes, elapsed)
-        self.tracks = [t for t in self.tracks if t.missed <= (self._max_missed if t.confirmed else 0)]
-        self._start_tracks(boxes, set(pairs.values()))
+            if not track.confirmed and self._convinces(track, crowded):
+                track.age = 0
+        self._recognise_late(vectors)
+        self._let_go(elapsed)
+        self._start_tracks(boxes, set(pairs.values()), vectors, crowded)
         return self.tracks
 
-    def reset(self) -> None:
-        """Forget everyone. With a seed the ids start again too, so that a replay repeats itself."""
-        self.tracks = []
-        if self._seed is not None:
-            self._new_id = IdSource(self._seed)
+    def guesses(self) -> Floats:
+        """``[n, 4]`` regions (centre, side, rotation) in which hidden people may come up next."""
+        seen = [t.box for t in self.tracks if t.face is not None]
+        regions = []
+        for track in self.tracks:
+            if not track.missed or track.missed % GUESS_TICKS or not track.confirmed:
+                continue
+            if all(_overlap(track.motion.box, box) <= COVERED for box in seen):
+                side = GUESS_SCALE * float(track.motion.size.max())
+                regions.append([*track.motion.centre, side, 0.0])
+        return np.array(regions, np.float32).reshape(-1, 4)
 
-    def _match(self, boxes: NDArray[np.float32]) -> dict[int, int]:
-        """Track index to box index, maximising the total overlap."""
-        if not self.tracks or not len(boxes):
-            return {}
-        last = np.stack([t.box for t in self.tracks])
-        growth = np.array([min(1 + GROWTH_PER_TICK * t.missed, MAX_GROWTH) for t in self.tracks], np.float32)
-        overlap = box_iou(grow(last, growth), boxes)
-        # A hidden person's grown box must not outbid the face of someone who is in view.
-        overlap = np.where(overlap >= self._min_overlap, overlap / growth[:, None], 0)
-        rows, columns = linear_sum_assignment(overlap, maximize=True)
-        return {int(r): int(c) for r, c in zip(rows, columns, strict=True) if overlap[r, c] > 0}
+    def _known(self) -> Iterable[Track]:
+        """Everyone who is there, was a moment ago, or is remembered."""
+        return (*self.tracks, *self._away)
 
-    def _advance(self, track: Track, face: int | None, boxes: NDArray[np.float32], elapsed: int) -> None:
+    def _learn(self, pairs: dict[int, int], vectors: Mapping[int, Floats], crowded: set[int]) -> None:
+        """Take what faces look like as examples of their tracks, or as doubts about them."""
+        for index, column in list(pairs.items()):
+            track, vector = self.tracks[index], vectors.get(column)
+            if vector is None:
+                continue
+            distance = track.gallery.distance(vector)
+            doubtful = OTHER < distance < np.inf
+            track.doubts = track.doubts + 1 if doubtful else 0
+            if doubtful:
+                self._looks.hurry(self.tracks)
+            if doubtful and track.mixed and self._is_another(track, vector):
+                del pairs[index]
+                track.motion.stop()
+                self._counts.add("ids_corrected")
+            elif not doubtful and column not in crowded:
+                track.gallery.add(vector)
+                track.mixed &= distance > SAME
+
+    def _is_another(self, track: Track, vector: Floats) -> bool:
+        """Whether the face that a track follows is certainly somebody else's."""
+        others = (t.gallery.distance(vector) for t in self._known() if t is not track)
+        return track.doubts >= MAX_DOUBTS or min(others, default=np.inf) < SAME
+
+    def _advance(self, track: Track, face: int | None, boxes: Floats, elapsed: int) -> None:
         track.face = face
         track.age += elapsed if track.confirmed else 0
         if face is None:
             track.missed += elapsed
+            track.mixed = True
             return
+        track.motion.correct(boxes[face])
         track.box, track.missed = boxes[face].copy(), 0
         track.hits += 1
-        if not track.confirmed and track.hits >= self._min_hits:
-            track.age = 0
 
-    def _start_tracks(self, boxes: NDArray[np.float32], taken: set[int]) -> None:
-        free = [i for i in range(len(boxes)) if i not in taken]
-        room = max(0, self._max_people - len(self.tracks))
-        self._counts.add("faces_over_limit", len(free) - min(room, len(free)))
-        for i in free[:room]:
-            age = 0 if self._min_hits <= 1 else -1
-            self.tracks.append(Track(self._new_id(), boxes[i].copy(), i, age=age))
+    def _convinces(self, track: Track, crowded: set[int]) -> bool:
+        """Whether a face has been seen often enough to be a person."""
+        clear = track.face not in crowded or track.hits >= CROWDED_HITS
+        return track.face is not None and track.hits >= self._min_hits and clear
+
+    def _let_go(self, elapsed: int) -> None:
+        """Drop tracks that were not seen for too long; people are remembered for a while."""
+        for track in self._away:
+            track.missed += elapsed
+        gone = [t for t in self.tracks if t.missed > (self._max_missed if t.confirmed else 0)]
+        self.tracks = [t for t in self.tracks if t not in gone]
+        known = [t for t in [*self._away, *gone] if t.confirmed and len(t.gallery)]
+        self._away = [t for t in known if t.missed <= self._return_ticks][-REMEMBERED_PEOPLE:]
+
+    def _recognise(self, vector: Floats, but: Track | None = None) -> Track | None:
+        """The person that looks like this and like nobody else, seen or not; None where there is none."""
+        ranked = sorted(
+            ((t.gallery.distance(vector), n, t) for n, t in enumerate(self._known()) if t is not but)
+        )
+        if not ranked or ranked[0][0] > SAME or (len(ranked) > 1 and ranked[1][0] < ranked[0][0] + MARGIN):
+            return None
+        return ranked[0][2]
+
+    def _recognise_late(self, vectors: Mapping[int, Floats]) -> None:
+        """Give new tracks the ids that their people had before."""
+        for track in [t for t in self.tracks if t.face in vectors and len(t.gallery) <= KEPT // 2]:
+            who = self._recognise(vectors[track.face], track) if track.face is not None else None
+            if who is None or not who.confirmed:
+                continue
+            if not who.missed:
+                if _overlap(track.box, who.box) > CROWDED:
+                    self.tracks.remove(track)  # A second fit to the face of somebody who is in view.
+                continue
+            if track.confirmed:
+                self.aliases.append(Alias(who.person_id, track.person_id))
+            if who in self.tracks:
+                track.age = who.age
+                self.tracks.remove(who)
+            else:
+                track.age = max(track.age, 0)
+                self._away.remove(who)
+                self.returned.append(who.person_id)
+            track.person_id = who.person_id
+            track.gallery.take(who.gallery)
+
+    def _newcomers(self, faces: int, crowded: set[int]) -> set[int]:
+        """The faces that should be looked at if no track expected them: somebody known could be meant."""
+        if len(self.tracks) >= self._max_people:
+            return set()
+        return set(range(faces)) if any(t.missed for t in self._known()) else crowded
+
+    def _start_tracks(
+        self, boxes: Floats, taken: set[int], vectors: Mapping[int, Floats], crowded: set[int]
+    ) -> None:
+        """Make tracks of faces that belong to none; whoever is recognised comes back."""
+        over = 0
+        for i in (i for i in range(len(boxes)) if i not in taken):
+            who = self._recognise(vectors[i]) if i in vectors else None
+            if who is not None and not who.missed and _overlap(who.box, boxes[i]) > CROWDED:
+                continue  # A second fit to the face of somebody who is in view.
+            if who in self._away and len(self.tracks) < self._max_people:
+                self._bring_back(who, boxes[i], i)
+            elif len(self.tracks) < self._max_people:
+                track = Track(self._new_id(), boxes[i].copy(), i)
+                track.age = 0 if self._convinces(track, crowded) else -1
+                self.tracks.append(track)
+            else:
+                over += 1
+        self._counts.add("faces_over_limit", over)
+
+    def _bring_back(self, track: Track, box: Floats, face: int) -> None:
+        self._away.remove(track)
+        track.box, track.motion, track.face = box.copy(), BoxMotion(box), face
+        track.hits, track.missed, track.age, track.doubts, track.mixed = track.hits + 1, 0, 0, 0, False
+        self.tracks.append(track)
+        self.returned.append(track.person_id)
+
+
+def _overlap(a: Floats, b: Floats) -> float:
+    return float(box_iou(a[None], b[None])[0, 0])
+
+
+def _crowded(boxes: Floats) -> set[int]:
+    """The boxes that overlap others."""
+    overlap = box_iou(boxes, boxes)
+    np.fill_diagonal(overlap, 0)
+    return {int(i) for i in np.flatnonzero(overlap.max(1, initial=0) > CROWDED)}
