@@ -8,7 +8,7 @@ from hmgen_ros import perceiving
 from hmgen_ros.generators.weights import WeightsError, verified_file
 from hmgen_ros.perceiving import BODY_MODEL, load_perception
 from hmgen_ros.perception.body import BodyConfig, BodyModel, Joint, letterbox
-from hmgen_ros.perception.body_finder import BodyFinder, match_bodies
+from hmgen_ros.perception.body_finder import BodyFinder, match_bodies, picture_share
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.perception.pipeline import Perception
 from hmgen_ros.timing import StageTimes
@@ -70,6 +70,23 @@ def test_three_people_have_three_bodies_where_their_faces_are(model, images):
     inside = (joints[..., :2] >= 0).all(-1) & (joints[..., :2] <= (960, 400)).all(-1)
     assert not joints[~inside, 2].any()
     assert ((joints[..., 2] >= 0) & (joints[..., 2] <= 1)).all()
+
+
+def test_pictures_are_as_large_as_the_smallest_face_needs():
+    assert picture_share([40.0, 20.0], 1.0) == 0.625
+    assert picture_share([20.0, 5.0], 0.5) == 1.0
+    assert picture_share([18.0], 0.75) == 0.75
+    assert picture_share([20.0], 0.75) == 0.75
+    assert picture_share([], 0.5) == 0.5
+
+
+def test_points_stay_in_place_in_a_smaller_picture(model, images):
+    large, small = (model.find(letterbox(images[0], share))[0][:3] for share in (1.0, 0.625))
+    large, small = (joints[np.argsort(joints[:, 0, 0])] for joints in (large, small))
+    seen = (large[..., 2] > 0.3) & (small[..., 2] > 0.3)
+    assert seen[:, : Joint.LEFT_EAR].all()
+    apart = np.hypot(*(large - small)[seen][:, :2].T)
+    assert apart.max() < 15
 
 
 @pytest.mark.parametrize("shape", [(400, 960), (960, 400), (8, 8), (1, 900)])

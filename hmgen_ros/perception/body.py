@@ -78,11 +78,22 @@ class Letterboxed:
     size: tuple[int, int]
 
 
-def letterbox(image: NDArray[np.uint8]) -> Letterboxed:
-    """Shrink a ``[H, W, 3]`` BGR image; a copy, so that the image may be overwritten."""
+def full_scale(image: NDArray[np.uint8]) -> float:
+    """Pixels of the largest picture that the model is given, for one pixel of a ``[H, W, 3]`` image."""
     height, width = image.shape[:2]
     limits = (LONG_SIDE, SHORT_SIDE) if width >= height else (SHORT_SIDE, LONG_SIDE)
-    scale = min(limits[0] / width, limits[1] / height)
+    return float(min(limits[0] / width, limits[1] / height))
+
+
+def letterbox(image: NDArray[np.uint8], share: float = 1.0) -> Letterboxed:
+    """Shrink a ``[H, W, 3]`` BGR image; a copy, so that the image may be overwritten.
+
+    Args:
+        image: at least one pixel.
+        share: sides of the picture in parts of the largest one, in (0, 1].
+    """
+    height, width = image.shape[:2]
+    scale = full_scale(image) * share
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     tensor = np.zeros((1, _whole(new_height), _whole(new_width), 3), np.uint8)

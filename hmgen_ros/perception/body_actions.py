@@ -50,6 +50,8 @@ class BodyActionConfig:
     Attributes:
         window_s: hands and feet are judged by their motion during this time.
         walk_window_s: walking is judged by the motion during this time.
+        memory_s: the size of the body, and how much its points tremble, are told by what was seen during
+            this time.
         max_gap_s: a longer time between two looks parts what was before from what comes after.
         min_score: points below are not visible, in [0, 1].
         gesture_speed: to and fro of a wrist relative to the shoulders, widths per second.
@@ -72,6 +74,7 @@ class BodyActionConfig:
 
     window_s: float = 1.2
     walk_window_s: float = 1.2
+    memory_s: float = 3.0
     max_gap_s: float = 0.6
     min_score: float = 0.3
     gesture_speed: float = 0.6
@@ -153,7 +156,7 @@ class BodyActions:
     def reset(self) -> None:
         """Forget everything."""
         c = self._config
-        self._history = BodyHistory(max(c.window_s, c.walk_window_s) + 0.3, c.max_gap_s, c.min_score)
+        self._history = BodyHistory(c.memory_s, c.max_gap_s, c.min_score)
         self._hands = (_Hand(), _Hand())
         self._last_s = -math.inf
         self._width, self._tremble = math.nan, 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from hmgen_ros.perception.body import BodyConfig, BodyModel, Joint, letterbox
+from hmgen_ros.perception.body import BodyConfig, BodyModel, Joint, full_scale, letterbox
 from hmgen_ros.perception.faces import yield_to_others
 from hmgen_ros.timing import StageTimes
 from hmgen_ros.types import Counts, Face
@@ -23,6 +23,13 @@ FACE_DISTANCE = 0.7
 BODY_DISTANCE = 0.5
 #: Points of the face with 68 landmarks that are the nose, left eye and right eye of a body.
 NOSE_TIP, LEFT_EYE, RIGHT_EYE = slice(30, 31), slice(42, 48), slice(36, 42)
+#: A picture is smaller, and a look cheaper, while all faces are large: the smallest is still so wide from
+#: outer eye corner to outer eye corner, pixels. On five photographs points moved by less than 0.06
+#: shoulder widths then.
+FACE_PX = 12.0
+#: Sizes of pictures in parts of the largest, and how much larger than needed a face may be before a smaller
+#: picture is taken: sizes that change make points jump.
+SHARES, SPARE = (0.5, 0.625, 0.75, 0.875, 1.0), 1.4
 #: What no pair may cost; the assignment needs numbers.
 NO_MATCH = 1e6
 #: A body that was not seen in so many looks in a row is forgotten: whose it is could not be told any more.
@@ -77,6 +84,7 @@ class BodyFinder:
         self._since = config.every
         self._pending: Callable[[], BodyLook] | None = None
         self._known: dict[str, _Known] = {}
+        self._share = 1.0
 
     def update(
         self, image: NDArray[np.uint8], stamp_ns: int, faces: Mapping[str, Face | None], elapsed: int = 1
@@ -104,6 +112,7 @@ class BodyFinder:
         """Forget everyone; the next image is looked at."""
         self._since, self._pending = self.every, None
         self._known.clear()
+        self._share = 1.0
 
     def warm_up(self, image: NDArray[np.uint8]) -> None:
         """Run the model once; changes no state."""
@@ -117,7 +126,9 @@ class BodyFinder:
     def _start(
         self, image: NDArray[np.uint8], stamp_ns: int, faces: dict[str, Face | None]
     ) -> Callable[[], BodyLook]:
-        picture = letterbox(image)
+        sizes = [face.scale_px * full_scale(image) for face in faces.values() if face is not None]
+        self._share = picture_share(sizes, self._share)
+        picture = letterbox(image, self._share)
 
         def run() -> tuple[Floats, Floats]:
             with self._times.stage("body"):
@@ -148,6 +159,21 @@ class BodyFinder:
                 still[name] = replace(self._known[name], missed=self._known[name].missed + 1)
         self._known = still
         return {name: bodies[pairs[i]] if i in pairs else None for i, name in enumerate(names)}
+
+
+def picture_share(sizes_px: Sequence[float], present: float) -> float:
+    """Size of the next picture in parts of the largest, one of :data:`SHARES`.
+
+    Args:
+        sizes_px: outer eye distance of each face in the largest picture; without faces nothing changes.
+        present: size of the last picture.
+    """
+    if not sizes_px:
+        return present
+    needed = FACE_PX / min(sizes_px)
+    if needed <= present <= needed * SPARE:
+        return present
+    return next((share for share in SHARES if share >= needed), 1.0)
 
 
 def match_bodies(

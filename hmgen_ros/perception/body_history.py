@@ -27,6 +27,18 @@ SECOND_DIFFERENCE = 1.652
 SHOULDERS = (Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER)
 HIPS = (Joint.LEFT_HIP, Joint.RIGHT_HIP)
 EYES = (Joint.LEFT_EYE, Joint.RIGHT_EYE)
+#: Pairs of points whose distance changes slowly.
+RIGID = tuple(
+    ((a,), (b,))
+    for a, b in (
+        SHOULDERS,
+        HIPS,
+        EYES,
+        (Joint.NOSE, Joint.LEFT_EYE),
+        (Joint.NOSE, Joint.RIGHT_EYE),
+        (Joint.LEFT_EAR, Joint.RIGHT_EAR),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +108,16 @@ class BodyHistory:
     def tremble(self) -> float:
         """Standard deviation of one coordinate of a point, pixels, as the points are seen.
 
-        Told by lengths that hardly change, from shoulder to shoulder and from eye to eye: 0 where they
-        were seen too rarely.
+        Told by lengths that hardly change from look to look: 0 where they were seen too rarely.
         """
-        bends = np.concatenate([np.diff(self.length(pair[:1], pair[1:]), n=2) for pair in (SHOULDERS, EYES)])
+        bends = np.concatenate([np.diff(self.length(a, b), n=2) for a, b in RIGID])
         return _median(np.abs(bends)) / (SECOND_DIFFERENCE * math.sqrt(2))
 
     def growth(self, window_s: float) -> Motion | None:
-        """How the logarithm of the body's size moves, per second: the middle one of several lengths."""
+        """How the logarithm of the body's size moves, per second: the middle of several lengths'.
+
+        None where fewer than two lengths tell it.
+        """
         lengths = (
             self.length(SHOULDERS[:1], SHOULDERS[1:]),
             self.length(SHOULDERS, HIPS),
@@ -114,7 +128,7 @@ class BodyHistory:
             logs = [np.log(one) for one in lengths]
         found = [motion(self.times, one[:, None], window_s) for one in logs]
         known = sorted((m for m in found if m is not None), key=lambda m: m.drift)
-        return known[(len(known) - 1) // 2] if known else None
+        return known[(len(known) - 1) // 2] if len(known) > 1 else None
 
 
 def _median(values: Floats) -> float:
