@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hmgen_ros.generators import weights
 from hmgen_ros.generators.action_space import ABSENT, KNOWN_BITS, ActionSpace
 from hmgen_ros.types import UNKNOWN_MASK, Action, action_mask
 
@@ -156,3 +157,26 @@ def test_bad_values_are_refused() -> None:
         ActionSpace.most_common(np.array([0]), 0.0)
     with pytest.raises(ValueError, match="known"):
         ActionSpace.most_common(np.array([UNKNOWN_MASK]))
+
+
+def test_what_is_observed_never_gains_an_action():
+    space = ActionSpace.from_json(weights.load("group_attention").config["action_masks"])
+    every = np.arange(KNOWN_BITS + 1)
+    every = every[(every & ~KNOWN_BITS) == 0]
+    symbols = space.observe_array(every)
+    seen = np.array(space.masks)[symbols]
+    assert not (seen & ~every).any()
+    lost = np.bitwise_count(every & ~seen)
+    best = min_lost(every, space)
+    np.testing.assert_array_equal(lost, best)
+    known = np.isin(every, space.masks)
+    np.testing.assert_array_equal(seen[known], every[known])
+    silent = space.observe_array(np.array([[action_mask(Action.HAND_GESTURE)], [UNKNOWN_MASK]]))
+    np.testing.assert_array_equal(silent, [[space.encode(0)], [ABSENT]])
+    with pytest.raises(ValueError, match="bits"):
+        space.observe_array(np.array([1]))
+
+
+def min_lost(masks, space):
+    """Fewest actions that any symbol within each mask lacks."""
+    return [min(int(mask & ~m).bit_count() for m in space.masks if not m & ~int(mask)) for mask in masks]

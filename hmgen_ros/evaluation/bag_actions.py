@@ -50,7 +50,7 @@ def action_sums(log: ActionLog, truth: Truth | None = None) -> dict[str, Sums]:
     totals: dict[str, Sums] = {}
     for segment in log.segments:
         masks = segment.table()
-        happened = log.space.encode_array(masks if truth is None else truth(segment, masks))
+        happened = log.space.observe_array(masks if truth is None else truth(segment, masks))
         for name, forecasts in segment.forecasts.items():
             for sums in _segment_sums(log, segment, forecasts, happened):
                 add_up(totals.setdefault(name, {}), sums)

@@ -145,6 +145,24 @@ class ActionSpace:
             raise ValueError(f"masks may only have the bits {KNOWN_BITS | UNKNOWN_MASK:#x} set")
         return np.where(unknown, ABSENT, self._symbols[np.where(unknown, 0, values)])
 
+    def observe_array(self, masks: NDArray[np.integer] | Iterable[int]) -> NDArray[np.int64]:
+        """:meth:`encode_array` for what is observed live: nobody is said to do what they do not do.
+
+        Corpora hardly have the masks that a space lacks, so it does not matter there that the nearest one
+        may add an action. A camera sees people gesture in silence, who must not count as speaking: a mask
+        becomes the one that has most of its actions and no others. Spaces with ``other`` have that.
+
+        Raises:
+            ValueError: a mask has bits that stand for no action.
+        """
+        values = np.asarray(masks).astype(np.int64)
+        nearest = self.encode_array(values)
+        if self.other:
+            return nearest
+        entries = np.array(self.masks)
+        shared = np.where((entries & ~values[..., None]) == 0, np.bitwise_count(entries).astype(np.int64), -1)
+        return np.where(nearest == ABSENT, ABSENT, shared.argmax(axis=-1))
+
     def decode(self, index: int) -> int:
         """The mask of an index; the unknown mask for ``ABSENT``.
 

@@ -175,7 +175,7 @@ class GroupForecaster:
         ids = [person.person_id for person in scene.people]
         before = seats.seat(ids)
         masks = [self._mask(person) for person in scene.people]
-        current = self._predictor.space.encode_array(np.array(masks, np.int64))
+        current = self._predictor.space.observe_array(np.array(masks, np.int64))
         # Places of people who just came (-1) read the zero appended at the end.
         spoken = np.append(self._spoken, 0)[np.array(before, np.int64)]
         self._spoken = count_speaking_ticks(spoken, current, self._predictor.space)
@@ -201,7 +201,7 @@ class GroupForecaster:
             ValueError: a mask has bits that stand for no action.
         """
         space = self._predictor.space
-        actions = space.encode_array(masks)
+        actions = space.observe_array(masks)
         spoken = np.zeros(len(person_ids), np.int64)
         for row in actions:
             spoken = count_speaking_ticks(spoken, row, space)
