@@ -14,7 +14,17 @@ import numpy as np
 from hmgen_ros.bad_message import BadMessage as BadMessage
 from hmgen_ros.image_encodings import bgr_pixels
 from hmgen_ros.perception.normalisation import MIN_SCALE_PX
-from hmgen_ros.types import NUM_LANDMARKS, UNKNOWN_MASK, Face, Frame, HeadPose, Person, Scene
+from hmgen_ros.types import (
+    NUM_LANDMARKS,
+    UNKNOWN_MASK,
+    Face,
+    Frame,
+    HeadPose,
+    Person,
+    Presence,
+    PresenceEvent,
+    Scene,
+)
 
 
 def stamp_ns(stamp: Any) -> int:
@@ -89,7 +99,8 @@ def _face(message: Any) -> Face:
 def scene_from_people(message: Any) -> tuple[Scene, list[BadMessage]]:
     """The scene, and what was wrong with single people.
 
-    A person with a bad face stays, unseen and unknown; one without an id of their own is left out.
+    A person with a bad face stays, unseen and unknown; one without an id of their own is left out. Of events,
+    messages tell only those of ids that were given up.
     """
     people: dict[str, Person] = {}
     bad: list[BadMessage] = []
@@ -118,6 +129,17 @@ def scene_from_people(message: Any) -> tuple[Scene, list[BadMessage]]:
             frame_id=message.header.frame_id,
             missed_ticks=message.missed_ticks,
             reset=message.reset,
+            events=_renamed(message, bad),
         ),
         bad,
     )
+
+
+def _renamed(message: Any, bad: list[BadMessage]) -> tuple[PresenceEvent, ...]:
+    # Bags of before have no aliases.
+    given_up, instead = list(getattr(message, "alias_ids", ())), list(getattr(message, "alias_of", ()))
+    if len(given_up) != len(instead):
+        bad.append(BadMessage("alias", f"{len(given_up)} alias_ids and {len(instead)} alias_of do not fit"))
+        return ()
+    pairs = zip(instead, given_up, strict=True)
+    return tuple(PresenceEvent(Presence.RENAMED, now, was) for now, was in pairs)

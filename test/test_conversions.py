@@ -1,6 +1,7 @@
 """Messages to types and back, and every defect of an image named."""
 
 import zlib
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -42,6 +43,8 @@ from hmgen_ros.types import (
     Frame,
     HeadPose,
     Person,
+    Presence,
+    PresenceEvent,
     Scene,
     SpeakerOutlook,
     action_mask,
@@ -335,3 +338,17 @@ def test_default_people_are_an_empty_scene(message: People) -> None:
     scene, bad = scene_from_people(message)
     assert scene.people == ()
     assert not bad
+
+
+def test_ids_that_were_given_up_survive_the_wire_and_old_bags_have_none() -> None:
+    events = (PresenceEvent(Presence.ENTERED, "c"), PresenceEvent(Presence.RENAMED, "a", "b"))
+    message = people_message(Scene(1, 0, (), 0.0, (1, 1), events=events))
+    scene, bad = scene_from_people(over_the_wire(message))
+    assert (scene.events, bad) == (events[1:], [])
+    message.alias_of = []
+    scene, bad = scene_from_people(message)
+    assert scene.events == ()
+    assert [error.cause for error in bad] == ["alias"]
+    fields = {name: getattr(message, name) for name in message.get_fields_and_field_types()}
+    del fields["alias_ids"], fields["alias_of"]
+    assert scene_from_people(SimpleNamespace(**fields))[1] == []

@@ -1,6 +1,7 @@
 """People enter, leave, hide and come back in a stream; the forecasts follow."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,18 @@ from hmgen_ros.generators.situations import SemiMarkovConfig, Situations
 from hmgen_ros.generators.social import SocialGenerator
 from hmgen_ros.generators.social_networks import SocialConfig
 from hmgen_ros.perception.head_pose import HEAD_MODEL, RIGID_POINTS, solve_head_pose
-from hmgen_ros.types import NUM_ACTIONS, UNKNOWN_MASK, Action, Face, HeadPose, Person, Scene, action_mask
+from hmgen_ros.types import (
+    NUM_ACTIONS,
+    UNKNOWN_MASK,
+    Action,
+    Face,
+    HeadPose,
+    Person,
+    Presence,
+    PresenceEvent,
+    Scene,
+    action_mask,
+)
 
 NONE, SPEAKING = action_mask(), action_mask(Action.SPEAKING)
 NOTHING = np.full(NUM_ACTIONS, np.nan, np.float32)
@@ -118,6 +130,22 @@ def test_someone_who_comes_back_starts_anew(forecaster: Make) -> None:
     again = first.observe(scene(51, {"a": SPEAKING}))
     fresh = forecaster().observe(scene(0, {"a": SPEAKING}))
     np.testing.assert_allclose(again.forecast.probabilities[0], fresh.forecast.probabilities[0], atol=1e-6)
+
+
+def test_someone_who_is_called_otherwise_is_the_same_person(forecaster: Make) -> None:
+    one, other = forecaster(), forecaster()
+    for tick in range(8):
+        people = {"a": SPEAKING, "b": NONE}
+        one.observe(scene(tick, people))
+        other.observe(scene(tick, people))
+    renamed = replace(
+        scene(8, {"old": SPEAKING, "b": NONE}), events=(PresenceEvent(Presence.RENAMED, "old", "a"),)
+    )
+    before, after = one.observe(scene(8, {"a": SPEAKING, "b": NONE})), other.observe(renamed)
+    assert after.forecast.person_ids == ("old", "b")
+    np.testing.assert_array_equal(before.forecast.samples, after.forecast.samples)
+    # Who takes the name of somebody who is there already is left to the tracker; nothing breaks.
+    other.observe(replace(scene(9, {"b": NONE}), events=(PresenceEvent(Presence.RENAMED, "b", "old"),)))
 
 
 def test_missed_ticks_are_held(forecaster: Make) -> None:
@@ -244,6 +272,14 @@ def test_a_head_never_seen_is_not_valid_and_a_hidden_one_holds() -> None:
     hidden = machine.observe(heads({"a": None, "b": None}, 1))
     assert [motion.valid for motion in hidden] == [False, True]
     np.testing.assert_allclose(hidden[1].landmarks_px[0], seen_at(300).landmarks_px)
+
+
+def test_a_hidden_head_that_is_called_otherwise_still_holds() -> None:
+    forecaster = HeadForecaster(ConstantVelocity(), pose_of_nose)
+    forecaster.observe(heads({"a": seen_at(100.0)}))
+    events = (PresenceEvent(Presence.RENAMED, "old", "a"),)
+    (motion,) = forecaster.observe(replace(heads({"old": None}, 1), events=events))
+    assert (motion.person_id, motion.valid) == ("old", True)
 
 
 def test_a_pose_that_cannot_be_solved_is_not_valid() -> None:

@@ -173,6 +173,7 @@ class GroupForecaster:
         for _ in range(min(scene.missed_ticks, MAX_HELD)):
             seats.state, _ = self._predictor.step(seats.state, self._last)
         ids = [person.person_id for person in scene.people]
+        seats.follow(scene.events)
         before = seats.seat(ids)
         masks = [self._mask(person) for person in scene.people]
         current = self._predictor.space.observe_array(np.array(masks, np.int64))

@@ -25,6 +25,7 @@ from hmgen_ros.types import (
     HeadMotion,
     HeadPose,
     Person,
+    PresenceEvent,
     Scene,
 )
 
@@ -138,6 +139,7 @@ class HeadForecaster:
         people, seats = scene.people, self._seats
         for _ in range(min(scene.missed_ticks, MAX_HELD)):
             seats.state, _ = self._predictor.step(seats.state, self._points([None] * len(seats.ids)))
+        self._follow(scene.events)
         seats.seat([person.person_id for person in people])
         self._faces = {
             person.person_id: face
@@ -154,6 +156,15 @@ class HeadForecaster:
                 future[:, speak] = self._speakers.rollout(speak, self._steps, self._generator)
         known = future.cpu().numpy()
         return tuple(self._motion(scene, person, known[:, i]) for i, person in enumerate(people))
+
+    def _follow(self, events: tuple[PresenceEvent, ...]) -> None:
+        """People who are called by another id from now on are who they were."""
+        self._seats.follow(events)
+        if self._speakers is not None:
+            self._speakers.follow(events)
+        for event in events:
+            if event.was in self._faces:
+                self._faces.setdefault(event.person_id, self._faces.pop(event.was))
 
     def _points(self, faces: list[Face | None]) -> torch.Tensor:
         """``[N, 68, 2]`` on the device, NaN where there is no face."""

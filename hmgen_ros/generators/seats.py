@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Generic
 
 from hmgen_ros.generators.interface import State, StreamingPredictor
-from hmgen_ros.types import TICK_HZ
+from hmgen_ros.types import TICK_HZ, Presence, PresenceEvent
 
 #: Most missed ticks that are held; the clock voids the history after longer gaps anyway.
 MAX_HELD = 25
@@ -27,6 +28,13 @@ class Seats(Generic[State]):
         """Nobody is there."""
         self.ids: list[str] = []
         self.state: State = self._predictor.initial_state(0)
+
+    def follow(self, events: Iterable[PresenceEvent]) -> None:
+        """Let people who are called by another id from now on keep their places."""
+        for event in events:
+            known = event.was in self.ids and event.person_id not in self.ids
+            if event.kind is Presence.RENAMED and known:
+                self.ids = [event.person_id if one == event.was else one for one in self.ids]
 
     def seat(self, ids: list[str]) -> list[int]:
         """Let people enter, leave and change places; returns each one's place before, -1 for none."""

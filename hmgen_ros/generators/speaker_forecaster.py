@@ -11,7 +11,7 @@ learned from speakers brings is thus mostly their way of moving.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch import Tensor
 from hmgen_ros.generators.ms_sync import MsSync
 from hmgen_ros.generators.seats import Seats
 from hmgen_ros.perception.audio_features import SOUND_RATE, TICK_SAMPLES, FeatureStream, Kind
-from hmgen_ros.types import TICK_NS, AudioChunk
+from hmgen_ros.types import TICK_NS, AudioChunk, PresenceEvent
 
 #: Ticks of sound that may wait for their image: 4 s.
 _REMEMBERED = 100
@@ -71,6 +71,10 @@ class SpeakerForecaster:
             self._made += 1
             after = self._fed - self._made * TICK_SAMPLES
             self._heard.append((chunk.end_ns - after * 1_000_000_000 // SOUND_RATE, tick))
+
+    def follow(self, events: Iterable[PresenceEvent]) -> None:
+        """Let people who are called by another id from now on keep what is known of them."""
+        self._seats.follow(events)
 
     def observe(self, stamp_ns: int, ids: list[str], landmarks: Tensor) -> None:
         """Take in one tick; to be used in torch's inference mode.

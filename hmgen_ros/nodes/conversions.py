@@ -16,7 +16,7 @@ from hmgen_ros.message_reading import audio_samples, scene_from_people
 from hmgen_ros.msg import AudioFrame, FaceLandmarks, People
 from hmgen_ros.msg import Person as PersonMessage
 from hmgen_ros.nodes.image_conversion import stamp_message
-from hmgen_ros.types import Action, AudioChunk, Face, Scene, actions_of
+from hmgen_ros.types import Action, AudioChunk, Face, Presence, Scene, actions_of
 
 __all__ = ["audio_message", "audio_samples", "header", "main_action", "people_message", "scene_from_people"]
 
@@ -85,4 +85,7 @@ def people_message(scene: Scene) -> People:
         if person.face is not None:
             one.face = _face_message(person.face, scene.image_size)
         message.people.append(one)
+    renamed = [event for event in scene.events if event.kind is Presence.RENAMED]
+    message.alias_ids = [event.was for event in renamed]
+    message.alias_of = [event.person_id for event in renamed]
     return message

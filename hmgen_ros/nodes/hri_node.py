@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,6 @@ from hmgen_ros.nodes.qos import IMAGES, PREDICTIONS
 from hmgen_ros.streams.clock import TickClock
 from hmgen_ros.types import TICK_HZ, Scene
 
-Told = tuple[Scene, dict[str, str]]
-
-
-def _message(value: Told) -> People:
-    scene, aliases = value
-    message = people_message(scene)
-    message.alias_ids, message.alias_of = list(aliases), list(aliases.values())
-    return message
-
 
 class HriNode(HmgenNode):
     """Wraps the adapters for hri_msgs and tf2_msgs."""
@@ -55,9 +47,9 @@ class HriNode(HmgenNode):
         self._camera: NDArray[np.float64] | None = None
         self._timer: Timer | None = None
         self._ticks, self._people = TickClock(), HriPeople(0)
-        self.people: Output[Told] | None = None
+        self.people: Output[Scene] | None = None
         if self.param("direction") == "in":
-            self.people = self.add_output(Output(self, People, "people", PREDICTIONS, _message))
+            self.people = self.add_output(Output(self, People, "people", PREDICTIONS, people_message))
 
     def start(self) -> None:
         """Subscribe and advertise what the installed packages allow."""
@@ -119,7 +111,7 @@ class HriNode(HmgenNode):
         for error in bad:
             self.warn(error.cause, f"ignored a part of people: {error}")
         if self._out is not None:
-            self._out.publish(scene, dict(zip(message.alias_ids, message.alias_of, strict=False)))
+            self._out.publish(scene)
         if self._frames is not None and self._camera is not None:
             self._frames.publish(scene, self._camera)
         self.observe_latency(scene.stamp_ns)
@@ -130,7 +122,7 @@ class HriNode(HmgenNode):
         if tick is None or self._in is None or self.people is None:
             return
         scene = self._people.scene(now_ns, tick.index, tick.missed, tick.reset)
-        self.people.send((scene, self._in.take_aliases()))
+        self.people.send(replace(scene, events=self._in.take_renamed()))
 
 
 def main(args: list[str] | None = None) -> None:

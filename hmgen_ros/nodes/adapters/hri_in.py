@@ -14,6 +14,7 @@ from std_msgs.msg import Bool, String
 from hmgen_ros.nodes.adapters.hri_people import HriPeople, HriPerson, seen_face
 from hmgen_ros.nodes.base import HmgenNode
 from hmgen_ros.nodes.image_conversion import stamp_ns
+from hmgen_ros.types import Presence, PresenceEvent
 
 #: Whatever others offer is taken, lost messages or not.
 _NEWS = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -24,11 +25,7 @@ _KEPT = QoSProfile(
 
 
 class HriSubscriber:
-    """Keeps :class:`HriPeople` up to date.
-
-    Attributes:
-        aliases: ids of persons that were merged into another since :meth:`take_aliases`.
-    """
+    """Keeps :class:`HriPeople` up to date."""
 
     def __init__(self, node: HmgenNode, messages: ModuleType, prefix: str, people: HriPeople) -> None:
         """Subscribe to the lists of ids; the rest follows from them.
@@ -46,7 +43,7 @@ class HriSubscriber:
             "voices": people.voices,
             "persons": people.persons,
         }
-        self.aliases: dict[str, str] = {}
+        self._renamed: list[PresenceEvent] = []
         follow = {"faces": self._face, "voices": self._voice, "persons": self._person}
         self._lists = [
             node.create_subscription(
@@ -58,9 +55,9 @@ class HriSubscriber:
             for kind, of_one in follow.items()
         ]
 
-    def take_aliases(self) -> dict[str, str]:
-        """Aliases told since the last call."""
-        told, self.aliases = self.aliases, {}
+    def take_renamed(self) -> tuple[PresenceEvent, ...]:
+        """Persons who were found to be somebody known since the last call."""
+        told, self._renamed = tuple(self._renamed), []
         return told
 
     def close(self) -> None:
@@ -117,7 +114,7 @@ class HriSubscriber:
 
         def alias(message: Any) -> None:
             if message.data and message.data != person_id:
-                self.aliases[person_id] = message.data
+                self._renamed.append(PresenceEvent(Presence.RENAMED, message.data, person_id))
                 self._people.persons.pop(person_id, None)
 
         topic = f"persons/{person_id}"

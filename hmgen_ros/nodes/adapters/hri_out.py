@@ -20,7 +20,7 @@ from std_msgs.msg import Bool, Header, String
 from hmgen_ros.nodes.conversions import header
 from hmgen_ros.perception.head_pose import angle_between
 from hmgen_ros.perception.hysteresis import Latch, LatchConfig
-from hmgen_ros.types import NUM_LANDMARKS, UNKNOWN_MASK, Action, Face, Person, Scene
+from hmgen_ros.types import NUM_LANDMARKS, UNKNOWN_MASK, Action, Face, Person, Presence, Scene
 
 _NEWS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _KEPT = QoSProfile(
@@ -113,13 +113,9 @@ class HriPublisher:
         self._tracked = node.create_publisher(kind, f"{prefix}/persons/tracked", _NEWS)
         self._everyone = node.create_publisher(kind, f"{prefix}/persons/known", _KEPT)
 
-    def publish(self, scene: Scene, aliases: dict[str, str]) -> None:
-        """Tell of one tick.
-
-        Args:
-            scene: the people.
-            aliases: ids that are not used any more, and those that hold instead.
-        """
+    def publish(self, scene: Scene) -> None:
+        """Tell of one tick."""
+        renamed = [event for event in scene.events if event.kind is Presence.RENAMED]
         ids = [person.person_id for person in scene.people]
         for gone in self._people.keys() - set(ids):
             self._withdraw(gone)
@@ -128,15 +124,16 @@ class HriPublisher:
             if person.person_id not in self._people:
                 self._people[person.person_id] = self._introduce(person.person_id)
             self._tell(person, scene.image_size, stamp)
-        for old, new in aliases.items():
-            self._rename(old, new)
+        for event in renamed:
+            self._rename(event.was, event.person_id)
         seen = [person.person_id for person in scene.people if person.face is not None]
         lists = ((self._faces, seen), (self._voices, ids), (self._tracked, ids))
         for publisher, listed in lists:
             publisher.publish(self._messages.IdsList(header=stamp, ids=listed))
         new_ids = [one for one in ids if one not in self._known]
-        if new_ids or aliases:
-            self._known = [one for one in [*self._known, *new_ids] if one not in aliases]
+        if new_ids or renamed:
+            given_up = {event.was for event in renamed}
+            self._known = [one for one in [*self._known, *new_ids] if one not in given_up]
             self._everyone.publish(self._messages.IdsList(header=stamp, ids=self._known))
 
     def close(self) -> None:
