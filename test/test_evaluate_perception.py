@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 from hmgen_ros.cli import main
 from hmgen_ros.evaluation.evaluate_perception import EvaluatePerceptionConfig
 from hmgen_ros.evaluation.perception_degradations import DEGRADATIONS, PORTRAIT, Voices, degrade, places
+from hmgen_ros.evaluation.perception_report import PerceptionReportConfig, write_report
 from hmgen_ros.evaluation.perception_run import Pass, Seen
 from hmgen_ros.evaluation.perception_scores import Scores
 from hmgen_ros.evaluation.perception_scoring import score_scene
+from hmgen_ros.evaluation.perception_tables import targets
 from hmgen_ros.evaluation.perception_truth import (
     PersonTruth,
     Place,
@@ -255,3 +258,41 @@ def test_places_go_with_the_picture_into_the_portrait_format() -> None:
     y, x = np.argwhere(found.image[..., 0] > 128).mean(axis=0)
     scale, dx, dy = places(["portrait"], (96, 48))
     assert (x, y) == (pytest.approx(scale * 31.5 + dx, abs=1), pytest.approx(scale * 21.5 + dy, abs=1))
+
+
+def test_a_report_is_written_row_by_row_and_says_what_was_not_measured(
+    recording: str, tmp_path: Path
+) -> None:
+    scenes, cache, out = tmp_path / "scenes", tmp_path / "rows", tmp_path / "docs" / "perception.md"
+    scenes.mkdir()
+    out.parent.mkdir()
+    shutil.copy(recording, scenes / "seated_1.mp4")
+    truth = json.loads(Path(recording).with_suffix(".json").read_text(encoding="utf-8"))
+    (scenes / "seated_1.json").write_text(json.dumps(truth | {"kind": "seated"}), encoding="utf-8")
+    config = PerceptionReportConfig(
+        scenes=scenes, cache=cache, out=out, findings=tmp_path / "none.md", seconds=5.0, compose=False
+    )
+    first = replace(config, rows=("seated", "noise_0db"))
+    write_report(first)
+    text = out.read_text(encoding="utf-8")
+    assert "| id switches, without crossings | ≤ 0 | 0 | yes |" in text
+    assert "| CPU-ms an image, one person | ≤ 12 | – | not measured |" in text
+    assert "| crossing | 20 times two of them change places" in text
+    assert "at most 5 s: a quick look" in text
+    assert {path.name for path in out.with_suffix("").iterdir()} == {"speaking.png", "ids.png"}
+    # What is measured already is not measured again.
+    stamps = {path.name: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert stamps.keys() == {"seated.json", "noise_0db.json"}
+    write_report(first)
+    assert {path.name: path.stat().st_mtime_ns for path in cache.iterdir()} == stamps
+    assert out.read_text(encoding="utf-8") == text
+    with pytest.raises(ValueError, match="no row 'fog'"):
+        replace(config, rows=("fog",))
+
+
+def test_targets_are_met_or_not() -> None:
+    found = {"seated": {"active_speaker_ap": 0.96, "id_switches": 1}, "still": {"still_jitter_px": None}}
+    text = targets(found)
+    assert "| active-speaker AP | ≥ 0.95 | 0.960 | yes |" in text
+    assert "| id switches, without crossings | ≤ 0 | 1 | **no** |" in text
+    assert "| jitter of still faces, px at 640 × 480 | ≤ 0.4 | – | not measured |" in text

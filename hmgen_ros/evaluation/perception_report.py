@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from rich.console import Console
 from hmgen_ros.evaluation import perception_tables
 from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.evaluation.perception_figures import draw_curves, draw_timeline
-from hmgen_ros.evaluation.perception_rows import ROWS, WORSE_S, RunError, compose, measure
+from hmgen_ros.evaluation.perception_rows import ROWS, WORSE_S, RunError, compose, kept, measure
 from hmgen_ros.perception.perception_config import PerceptionConfig
 
 __all__ = ["PerceptionReportConfig", "RunError", "write_report"]
@@ -33,7 +32,7 @@ what is true of them is known by construction. Perception runs with the node's d
 and hears and sees what a node would, stamp by stamp.
 
 - Scenes: {scenes}
-- Machine: {machine}; written {date}
+- Machine: {machine}; rows measured on {date}
 - The syncer, which compares faces with voices, was trained on landmarks and voices of one of the three people
   (s1), never on scenes. Nods and shakes are real faces turned by their depth; angles and times are drawn
   (`recordings/scene_moves.py`). No setting was chosen on these scenes: those for that have another seed.
@@ -93,6 +92,7 @@ class PerceptionReportConfig:
         seed: of the scenes.
         seconds: at most so much of every scene, for a quick look; the report says so.
         compose: make the scenes that are missing; without, the report is of those that are there.
+        rows: measure only these; others are taken from the cache, whatever they were measured with there.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -106,8 +106,12 @@ class PerceptionReportConfig:
     seed: int = 2026
     seconds: float | None = None
     compose: bool = True
+    rows: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        known = [row.name for row in ROWS]
+        if unknown := [name for name in self.rows if name not in known]:
+            raise ValueError(f"no row {unknown[0]!r}; there are {', '.join(known)}")
         if self.seed < 0 or (self.seconds is not None and self.seconds <= 0):
             raise ValueError(
                 f"seed must be at least 0 and seconds above 0, got {self.seed} and {self.seconds}"
@@ -126,7 +130,10 @@ def write_report(config: PerceptionReportConfig, console: Console | None = None)
         compose(config.scenes, config.data, config.seed)
     results: dict[str, Mapping[str, Any]] = {}
     for row in ROWS:
-        found = measure(row, config.scenes, config.cache, config.seconds, console)
+        if config.rows and row.name not in config.rows:
+            found = kept(row, config.cache)
+        else:
+            found = measure(row, config.scenes, config.cache, config.seconds, console)
         if found is not None:
             results[row.name] = found
     figures = config.out.with_suffix("")
@@ -141,7 +148,7 @@ def write_report(config: PerceptionReportConfig, console: Console | None = None)
 
 def _text(config: PerceptionReportConfig, results: Mapping[str, Mapping[str, Any]], figures: str) -> str:
     processor = machine()
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    load = max((result["load"] for result in results.values()), default=0.0)
     busy = "nothing else" if load < 1.2 else f"much else (load {load:.1f} a core), so they are too long"
     names = {name for result in results.values() for name in result["scene_names"]}
     short = "" if config.seconds is None else f", of each at most {config.seconds:.0f} s: a quick look"
@@ -149,7 +156,7 @@ def _text(config: PerceptionReportConfig, results: Mapping[str, Mapping[str, Any
         seed=config.seed,
         scenes=f"{len(names)} ({', '.join(sorted(names))}){short}",
         machine=f"{processor['processor']}, {processor['cores']} cores, torch {processor['torch']}",
-        date=datetime.now(UTC).date().isoformat(),
+        date=" and ".join(sorted({result["date"] for result in results.values()})),
         targets=perception_tables.targets(results),
         lag=PerceptionConfig().audio_lag_ms,
         scene_table=perception_tables.scenes(results),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +104,8 @@ def measure(
 
     Returns:
         The summary of :class:`Scores`, with ``curve`` (recall and precision of who speaks), ``timeline``,
-        ``scene_names`` and ``key``; None where there is no scene of the row's kinds.
+        ``scene_names``, ``load`` (processes at work or waiting, a core), ``date`` and ``key``; None where
+        there is no scene of the row's kinds.
     """
     scenes = [s for s in read_scenes(folder) if s.kind in row.kinds]
     if row.first_only:
@@ -111,11 +114,9 @@ def measure(
     if not scenes:
         return None
     key = _key(row, [s.media for s in scenes], seconds)
-    kept = cache / f"{row.name}.json"
-    if kept.is_file():
-        found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-        if found["key"] == key:
-            return found
+    before = kept(row, cache)
+    if before is not None and before["key"] == key:
+        return before
     console.print(f"{row.name}: {row.text}", highlight=False)
     config = EvaluatePerceptionConfig(
         folder,
@@ -132,11 +133,20 @@ def measure(
         "timeline": [list(run) for run in total.timeline],
         "scene_names": sorted(by_scene),
         "failed": total.failed,
+        "load": os.getloadavg()[0] / (os.cpu_count() or 1),
+        "date": datetime.now(UTC).date().isoformat(),
         "key": key,
     }
     cache.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (cache / f"{row.name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
+
+
+def kept(row: Row, cache: Path) -> dict[str, Any] | None:
+    """A row's figures in the cache, whatever they were measured with; None where there are none."""
+    path = cache / f"{row.name}.json"
+    found: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return found
 
 
 def _curve(scores: Scores) -> dict[str, list[float]]:
