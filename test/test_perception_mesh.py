@@ -91,6 +91,30 @@ def test_no_face_in_a_landscape_and_low_presence_without_face(backend):
     assert found.presence[0] < 0.5
 
 
+def test_a_face_that_fills_the_image_is_found_by_the_second_search(backend, scene):
+    points = backend.landmarks(scene, backend.detect(scene).rois).points[0]
+    low = (points.min(0) - np.array([5, 15])).astype(int)
+    high = (points.max(0) + 5).astype(int)
+    near = cv2.resize(scene[low[1] : high[1], low[0] : high[0]], None, fx=4, fy=4)
+    assert len(backend.detect(near)) == 0
+    finder = FaceFinder(backend, 100, 0.5, 6, False, StageTimes(), Counts())
+    nowhere = np.zeros((0, 4), np.float32)
+    assert len(finder.find(near, nowhere, False)) == 0
+    found = finder.find(near, nowhere, False)
+    assert len(found) == 1
+    eyes = [36, 39, 42, 45]
+    scale = 4 * np.linalg.norm(points[45] - points[36])
+    assert np.linalg.norm(found.points[0, eyes] - 4 * (points[eyes] - low), axis=1).mean() < 0.1 * scale
+
+
+@pytest.mark.parametrize("margin", [0.1, 0.25, 0.5])
+def test_a_border_moves_no_face(backend, scene, margin):
+    plain, wide = backend.detect(scene), backend.detect(scene, margin)
+    near = np.abs(plain.rois[:, None, :2] - wide.rois[None, :, :2]).max(-1)
+    assert len(wide) >= 1
+    assert near.min(0).max() < 12
+
+
 def test_workers_change_nothing(scene):
     one, three = MeshBackend(), MeshBackend(workers=3)
     rois = one.detect(scene).rois

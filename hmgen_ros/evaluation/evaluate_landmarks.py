@@ -1,8 +1,8 @@
 """``hmgen evaluate landmarks``: a landmark backend against hand labels of any folder of pictures.
 
-Every image is searched once for faces, and landmarks are fitted twice: in the detected region, and in the one
-that the landmarks themselves give, as from one image of a video to the next. What cannot be read is named,
-counted and skipped.
+As in live perception, an image in which no face is found is searched once more for faces that fill it, and
+landmarks are fitted twice: in the detected region, and in the one that the landmarks themselves give. What
+cannot be read is named, counted and skipped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hmgen_ros.data.landmark_points import FIRST_PIXEL, LabelledImage, labelled_
 from hmgen_ros.evaluation.landmark_errors import INNER, ErrorSummary, match_faces, point_errors
 from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.perception.backends import BACKEND_MODULES, LandmarkBackend, LandmarkSets, create_backend
-from hmgen_ros.perception.faces import distinct, usable_regions
+from hmgen_ros.perception.faces import NEAR_MARGIN, distinct, usable_regions
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.perception.still_face import read_picture
 from hmgen_ros.streams.source import MediaError
@@ -173,7 +173,8 @@ def _find(
 ) -> LandmarkSets:
     """All faces of an image."""
     start = time.process_time()
-    rois = backend.detect(image).rois
+    detections = backend.detect(image)
+    rois = (detections if len(detections) else backend.detect(image, NEAR_MARGIN)).rois
     middle = time.process_time()
     first = backend.landmarks(image, rois[usable_regions(rois, image.shape)])
     second = backend.landmarks(image, first.rois[usable_regions(first.rois, image.shape)])

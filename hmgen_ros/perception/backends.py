@@ -69,8 +69,14 @@ class LandmarkBackend(ABC):
     """A face detector and a landmark model. Calls with equal input give equal output, bit for bit."""
 
     @abstractmethod
-    def detect(self, image: NDArray[np.uint8]) -> Detections:
-        """Find faces in a ``[H, W, 3]`` BGR image. May run at the same time as :meth:`landmarks`."""
+    def detect(self, image: NDArray[np.uint8], margin: float = 0.0) -> Detections:
+        """Find faces. May run at the same time as :meth:`landmarks`.
+
+        Args:
+            image: ``[H, W, 3]`` BGR.
+            margin: width of a black border to search with, as a share of the image's longer side; faces that
+                fill the image are found with one, and small ones without.
+        """
 
     @abstractmethod
     def landmarks(self, image: NDArray[np.uint8], rois: NDArray[np.float32]) -> LandmarkSets:

@@ -18,6 +18,8 @@ from hmgen_ros.types import Counts
 
 #: Two faces overlapping by more than this IoU are the same face.
 SAME_FACE = 0.5
+#: Border of the searches for faces that fill the image, see :meth:`.LandmarkBackend.detect`.
+NEAR_MARGIN = 0.25
 #: A detection that overlaps a followed face by this IoU is that face (their boxes differ in extent).
 KNOWN_FACE = 0.15
 #: A region is kept while the face stays within this share of its side (twice that for its size, and
@@ -59,6 +61,7 @@ class FaceFinder:
         self._pool = ThreadPoolExecutor(1, "detect", initializer=yield_to_others) if concurrent else None
         self._since_detection = 0
         self._pending: Callable[[], Detections] | None = None
+        self._margin = 0.0
 
     def find(
         self,
@@ -99,6 +102,7 @@ class FaceFinder:
         """Start over: the next image is searched by the detector."""
         self._since_detection = self.detect_every
         self._pending = None
+        self._margin = 0.0
 
     def close(self) -> None:
         """Stop the worker thread, if any."""
@@ -111,7 +115,10 @@ class FaceFinder:
 
         def run() -> Detections:
             with self._times.stage("detect"):
-                return self._backend.detect(image)
+                found = self._backend.detect(image, self._margin)
+            # Where nobody is found at all, somebody may be too near: every other search looks for that.
+            self._margin = 0.0 if len(found) or self._margin else NEAR_MARGIN
+            return found
 
         if self._pool is None:
             return run

@@ -31,9 +31,9 @@ class MeshBackend(LandmarkBackend):
         self._landmarkers = [MeshLandmarker(path, threads) for _ in range(workers)]
         self._pool = ThreadPoolExecutor(workers - 1, "landmarks") if workers > 1 else None
 
-    def detect(self, image: NDArray[np.uint8]) -> Detections:
-        """Find faces in a ``[H, W, 3]`` BGR image."""
-        return self._detector.detect(image)
+    def detect(self, image: NDArray[np.uint8], margin: float = 0.0) -> Detections:
+        """See :meth:`.LandmarkBackend.detect`."""
+        return self._detector.detect(image, margin)
 
     def landmarks(self, image: NDArray[np.uint8], rois: NDArray[np.float32]) -> LandmarkSets:
         """Fit landmarks in each of ``[n, 4]`` regions of a ``[H, W, 3]`` BGR image."""

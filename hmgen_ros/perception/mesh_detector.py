@@ -79,9 +79,9 @@ class MeshDetector:
         self._square = np.zeros((INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
         self._tensor = np.zeros((1, INPUT_SIZE, INPUT_SIZE, 3), np.float32)
 
-    def detect(self, image: NDArray[np.uint8]) -> Detections:
-        """Faces in a ``[H, W, 3]`` BGR image, best first."""
-        left, top, scale = self._letterbox(image)
+    def detect(self, image: NDArray[np.uint8], margin: float = 0.0) -> Detections:
+        """Faces in a ``[H, W, 3]`` BGR image, best first; see :meth:`.LandmarkBackend.detect`."""
+        left, top, scale = self._letterbox(image, margin)
         self._interpreter.set_tensor(self._input, self._tensor)
         self._interpreter.invoke()
         raw = self._interpreter.get_tensor(self._regressors)[0]  # [2304, 16]
@@ -94,10 +94,10 @@ class MeshDetector:
         merged[:, 1::2] = (merged[:, 1::2] - top) / scale
         return Detections(merged[:, :4].copy(), best, rois_from_detections(merged))
 
-    def _letterbox(self, image: NDArray[np.uint8]) -> tuple[int, int, float]:
+    def _letterbox(self, image: NDArray[np.uint8], margin: float) -> tuple[int, int, float]:
         """Fill the input tensor with the image, centred on black; returns its left, top and scale."""
         height, width = image.shape[:2]
-        scale = INPUT_SIZE / max(height, width)
+        scale = INPUT_SIZE / max(height, width) / (1 + 2 * margin)
         new_width = max(1, round(width * scale))
         new_height = max(1, round(height * scale))
         left, top = (INPUT_SIZE - new_width) // 2, (INPUT_SIZE - new_height) // 2

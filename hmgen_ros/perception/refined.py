@@ -26,9 +26,9 @@ class RefinedBackend(LandmarkBackend):
     def __init__(self, threads: int = 1, workers: int = 1) -> None:
         self._mesh = MeshBackend(threads, workers)
 
-    def detect(self, image: NDArray[np.uint8]) -> Detections:
-        """Find faces in a ``[H, W, 3]`` BGR image."""
-        return self._mesh.detect(image)
+    def detect(self, image: NDArray[np.uint8], margin: float = 0.0) -> Detections:
+        """See :meth:`.LandmarkBackend.detect`."""
+        return self._mesh.detect(image, margin)
 
     def landmarks(self, image: NDArray[np.uint8], rois: NDArray[np.float32]) -> LandmarkSets:
         """Fit landmarks in each of ``[n, 4]`` regions of a ``[H, W, 3]`` BGR image."""

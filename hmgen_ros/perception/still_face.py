@@ -48,7 +48,10 @@ def still_face(path: Path, backend: LandmarkBackend) -> StillFace:
     """
     image = read_picture(path)
     finder = FaceFinder(backend, _MOST_FACES, _MIN_PRESENCE, _MOST_FACES, False, StageTimes(), Counts())
-    found = finder.find(image, np.zeros((0, 4), np.float32), True)
+    nowhere = np.zeros((0, 4), np.float32)
+    # The second search is for faces that fill the picture.
+    found = finder.find(image, nowhere, True)
+    found = found if len(found) else finder.find(image, nowhere, True)
     if not len(found):
         height, width = image.shape[:2]
         raise MediaError(
