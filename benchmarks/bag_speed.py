@@ -4,8 +4,9 @@
     python benchmarks/bag_speed.py --seconds 20      its beginning
     python benchmarks/bag_speed.py --bag out/bag     a bag of yours that holds a camera and people
 
-Each part is a fresh ``hmgen evaluate bag``, as a user would run it. Where other programs want the processor,
-too, the clock on the wall tells of them; processor time does so much less.
+Each part is a fresh ``hmgen evaluate bag``, as a user would run it; speed counts from when the models are
+loaded, which takes some seconds however long the bag is. Where other programs want the processor, too, the
+clock on the wall tells of them; processor time does so much less.
 """
 
 from __future__ import annotations

@@ -11,7 +11,11 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from hmgen_ros.cli import COMMANDS
+from hmgen_ros.evaluation.bag_inputs import Choice, choose
+from hmgen_ros.evaluation.bag_reader import Bag
+from hmgen_ros.evaluation.bag_replay import Replay, ReplaySettings
 from hmgen_ros.message_definitions import typestore
+from hmgen_ros.message_reading import stamp_ns
 
 
 def hmgen(*arguments: str, timeout: float = 110) -> subprocess.CompletedProcess[str]:
@@ -207,3 +211,23 @@ def test_a_recording_is_never_overwritten(recorded: tuple[dict, Path]) -> None:
     assert done.returncode == 2
     assert str(out) in done.stderr
     assert (out / "annotated.mp4").stat().st_mtime_ns == before
+
+
+def test_replayed_people_give_the_forecasts_that_were_recorded(recorded: tuple[dict, Path]) -> None:
+    """What hmgen evaluate bag scores is what the nodes published, bit for bit."""
+    _, out = recorded
+    with Bag(out / "bag") as bag:
+        replay = Replay(bag, choose(bag, Choice(source="people")), ReplaySettings())
+        ticks = {tick.scene.stamp_ns: tick for tick in replay.ticks()}
+    found = read(out / "bag")
+    assert len(found["/predicted_interaction"]) > 200
+    for message, _ in found["/predicted_interaction"]:
+        forecast = ticks[stamp_ns(message.header.stamp)].groups["group_attention"].forecast
+        assert list(forecast.person_ids) == message.person_ids
+        assert np.array_equal(forecast.probabilities.ravel(), message.probabilities)
+        assert np.array_equal(forecast.samples.ravel(), message.futures)
+    for message, _ in found["/head_motion"]:
+        motions = ticks[stamp_ns(message.header.stamp)].heads["constant_velocity"]
+        motion = next(one for one in motions if one.person_id == message.person_id)
+        assert motion.valid == message.valid
+        assert np.array_equal(motion.landmarks_px.ravel(), message.landmarks)

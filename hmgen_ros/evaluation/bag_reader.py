@@ -176,7 +176,7 @@ class Bag:
     def _open(self) -> list[Reader]:
         path = self.path
         if not path.exists():
-            raise BagError(f"no bag {path}")
+            raise BagError(f"{path}: there is no such bag")
         if path.is_dir() and (path / "metadata.yaml").is_file():
             reader = self._reader(path)
             if isinstance(reader, Reader):
