@@ -46,6 +46,23 @@ def test_slow_opening_and_head_turns_are_no_speech():
         assert lip_log_odds(energy) <= 0 or math.isnan(energy)
 
 
+@pytest.mark.parametrize("hz", [1.5, 2.5, 4.0])
+def test_nodding_with_a_closed_mouth_is_no_speech_and_talking_while_nodding_is(hz):
+    pitch = np.radians(8) * np.sin(2 * np.pi * hz * np.arange(60) / 25)
+    turned = np.abs(np.diff(pitch, prepend=0.0))
+    silent, talking = LipMotion(), LipMotion()
+    quiet = [
+        lip_log_odds(silent.update(mouth(0.03 + 0.15 * p), 0.0, 1, float(t)))
+        for p, t in zip(pitch, turned, strict=True)
+    ]
+    loud = [
+        lip_log_odds(talking.update(mouth(o + 0.15 * p), 0.0, 1, float(t)))
+        for o, p, t in zip(talk(60), pitch, turned, strict=True)
+    ]
+    assert max(quiet[1:]) < 0
+    assert min(loud[10:]) > 0
+
+
 def test_hidden_face_and_gap_keep_the_energy_without_counting_the_jump():
     lips = LipMotion()
     for o in talk(20):

@@ -1,4 +1,7 @@
-"""Head gestures: nods, shakes and tilts, told from the last 0.8 s of one head's turns."""
+"""Head gestures: nods, shakes and tilts, told from the last 0.8 s of one head's turns.
+
+A quick lean to one side that stays there passes for a tilt.
+"""
 
 from __future__ import annotations
 

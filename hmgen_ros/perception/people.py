@@ -15,7 +15,7 @@ from hmgen_ros.perception.gestures import HeadGesture
 from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.perception.laughing import SmileMeter, laughing_probability
 from hmgen_ros.perception.speaking import LipMotion, lip_log_odds
-from hmgen_ros.types import Action, Face, Person, Presence, PresenceEvent
+from hmgen_ros.types import Action, Face, HeadPose, Person, Presence, PresenceEvent
 
 #: What a body was seen to do counts for so many ticks after that look.
 BODY_MEMORY_TICKS = 15
@@ -35,6 +35,7 @@ class PersonMemory:
     ) -> None:
         self.roi: NDArray[np.float32] | None = None
         self._lips = LipMotion()
+        self._pose: HeadPose | None = None
         self._head = HeadGesture(gestures)
         self._smile = SmileMeter()
         self._labels = ActionLabels(latches)
@@ -51,7 +52,11 @@ class PersonMemory:
         """
         pose = None if face is None else face.pose
         landmarks = None if face is None else face.landmarks
-        motion = self._lips.update(landmarks, pose.yaw if pose else 0.0, elapsed)
+        turned = 0.0
+        if pose is not None and self._pose is not None:
+            turned = math.hypot(pose.yaw - self._pose.yaw, pose.pitch - self._pose.pitch)
+        self._pose = pose
+        motion = self._lips.update(landmarks, pose.yaw if pose else 0.0, elapsed, turned)
         self._evidence = {
             Action.LAUGHING: laughing_probability(self._smile.update(landmarks, elapsed), bursts),
             Action.HEAD_GESTURE: self._head.update(pose, elapsed).any,

@@ -88,7 +88,7 @@ class PerceptionConfig:
     unseen_voice: float = 0.05
     speaking: LatchConfig = field(default_factory=lambda: LatchConfig(0.5, 0.4, 1, 2, 3))
     laughing: LatchConfig = field(default_factory=lambda: LatchConfig(0.5, 0.3, 3, 8, 10))
-    gesture: LatchConfig = field(default_factory=lambda: LatchConfig(0.6, 0.2, 2, 2, 5))
+    gesture: LatchConfig = field(default_factory=lambda: LatchConfig(0.4, 0.15, 2, 2, 5))
     load: LoadConfig = field(default_factory=LoadConfig)
     body: BodyConfig = field(default_factory=BodyConfig)
     hand_gesture: LatchConfig = field(

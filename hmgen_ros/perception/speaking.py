@@ -28,6 +28,9 @@ MAX_GAP_TICKS = 3
 #: The mean square change across a gap grows with this power of its ticks: 1.23 to 1.37 in the bundled
 #: recording, speaking and silent people alike, for gaps of two and three ticks.
 GAP_POWER = 1.3
+#: Lips seem to move by so many eyes' distances for each radian that the head nods or turns (measured: 0.1 to
+#: 0.25 on three silent people who gestured), and at most this share of their motion is put down to that.
+TURN_SHARE, MOST_TURN_SHARE = 0.2, 0.8
 #: Motion (eyes' distances a tick) at which speech and silence are equally likely, and how fast the
 #: log odds rise with its logarithm; fitted on three GRID speakers, flattened for unknown ones and for
 #: listeners whose lips do not rest.
@@ -55,7 +58,9 @@ class LipMotion:
         self._energy = float("nan")
         self._ticks = 0
 
-    def update(self, landmarks: NDArray[np.float32] | None, yaw: float, elapsed: int = 1) -> float:
+    def update(
+        self, landmarks: NDArray[np.float32] | None, yaw: float, elapsed: int = 1, turned: float = 0.0
+    ) -> float:
         """Observe one tick.
 
         Args:
@@ -64,6 +69,7 @@ class LipMotion:
             elapsed: ticks since the last call, at least 1. A slow camera skips some: motion across
                 ``MAX_GAP_TICKS`` is brought down to one tick and counted for all of them; across
                 longer gaps it is not counted, the energy is held.
+            turned: by how much the head has turned and nodded since the last call, radians.
 
         Returns:
             Root mean square change of the mouth's openings and width, eyes' distances a tick; NaN until
@@ -77,6 +83,7 @@ class LipMotion:
         size = np.linalg.norm(a - b, axis=1).astype(np.float64) * max(math.cos(yaw), 0.3)
         if self._last is not None and elapsed <= MAX_GAP_TICKS:
             square = float((_WEIGHTS * (size - self._last) ** 2).sum() / _WEIGHTS.sum())
+            square -= min(MOST_TURN_SHARE * square, (TURN_SHARE * turned) ** 2)
             self._add(square / elapsed**GAP_POWER, elapsed)
         self._last = size
         return self._energy
