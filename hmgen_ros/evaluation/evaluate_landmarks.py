@@ -129,6 +129,7 @@ def evaluate_landmarks(config: EvaluateLandmarksConfig, console: Console | None 
 
         draw_figures(np.array(tally.errors).reshape(-1, 68), len(tally.faces), config.plots)
     if config.json is not None:
+        config.json.parent.mkdir(parents=True, exist_ok=True)
         config.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return report
 
