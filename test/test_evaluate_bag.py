@@ -188,7 +188,7 @@ def test_people_are_enough_and_two_runs_write_the_same_bytes(tmp_path: Path) -> 
 
 def test_a_rerun_recording_holds_people_and_forecasts(tmp_path: Path) -> None:
     pytest.importorskip("rerun")
-    bag, out = people_bag(tmp_path / "bag", 60), tmp_path / "out.rrd"
+    bag, out = people_bag(tmp_path / "bag", 60), tmp_path / "new" / "out.rrd"
     evaluate_bag(EvaluateBagConfig(bag, model="persistence", rerun=out), quiet())
     data = out.read_bytes()
     assert data.startswith(b"RRF2")

@@ -75,7 +75,7 @@ class BagScores:
 def score_bag(
     path: Path,
     settings: BagSettings,
-    progress: Callable[[float], None],
+    progress: Callable[[float, float], None],
     listeners: Sequence[Callable[[Tick], None]] = (),
 ) -> BagScores:
     """Play a bag and score its forecasts.
@@ -83,7 +83,7 @@ def score_bag(
     Args:
         path: of the bag.
         settings: topics, models, truth.
-        progress: called with the seconds of the bag that have been played.
+        progress: called with the seconds of the bag that have been played and with all there are.
         listeners: called with every tick.
 
     Raises:
@@ -114,7 +114,7 @@ class _Run:
         self._first_ns = self._last_ns = 0
         self._resets = self._ticks = self._missed = self._most = 0
 
-    def play(self, progress: Callable[[float], None]) -> BagScores:
+    def play(self, progress: Callable[[float, float], None]) -> BagScores:
         s = self._settings.replay
         spaces = self._replay.forecasters.spaces
         actions = ActionLog(_common_space(spaces), spaces, steps_of(s.horizon_s))
@@ -132,7 +132,7 @@ class _Run:
             heads.add(replace(tick, frame=None))
             for listener in self._listeners:
                 listener(tick)
-            progress((self._last_ns - self._first_ns) / 1e9)
+            progress((self._last_ns - self._first_ns) / 1e9, self._bag.duration_s)
         if not self._ticks:
             raise BagError(f"{self._bag.path}: no tick could be made of it: {self._why()}")
         played = (time.monotonic() - clock[0], time.process_time() - clock[1])

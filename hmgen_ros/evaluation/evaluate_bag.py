@@ -159,16 +159,17 @@ def _rerun_file(config: EvaluateBagConfig) -> RerunFile:
     from hmgen_ros.evaluation.bag_rerun import RerunFile
 
     assert config.rerun is not None
+    config.rerun.parent.mkdir(parents=True, exist_ok=True)
     space = ACTION_PREDICTORS[config.model]("cpu").space
     return RerunFile(config.rerun, config.model, config.head_model, space)
 
 
-def _advance(progress: Progress, bar: TaskID, name: str, seconds: float) -> None:
-    progress.update(bar, completed=seconds, description=f"{name} {seconds:.0f} s")
+def _advance(progress: Progress, bar: TaskID, name: str, seconds: float, total: float) -> None:
+    progress.update(bar, completed=seconds, total=total, description=f"{name} {seconds:.0f} s")
 
 
 def _play(
-    path: Path, config: EvaluateBagConfig, progress: Callable[[float], None] | None
+    path: Path, config: EvaluateBagConfig, progress: Callable[[float, float], None] | None
 ) -> _Played | BagError:
     """One bag; an error is handed back, so that the other bags are not lost."""
     started, cpu = time.monotonic(), time.process_time()
@@ -176,7 +177,7 @@ def _play(
         with ExitStack() as stack:
             listeners = [stack.enter_context(_rerun_file(config))] if config.rerun is not None else []
             played = [file.add for file in listeners]
-            scores = score_bag(path, config.settings(), progress or (lambda _: None), played)
+            scores = score_bag(path, config.settings(), progress or (lambda *_: None), played)
     except BagError as error:
         return error
     scores.timing |= {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - cpu}
