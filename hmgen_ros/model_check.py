@@ -20,7 +20,8 @@ from hmgen_ros.generators import weights
 from hmgen_ros.generators.group_forecaster import DEFAULT_ACTION_PREDICTOR
 from hmgen_ros.generators.head_forecaster import DEFAULT_MOTION_PREDICTOR
 from hmgen_ros.generators.speech_models import DEFAULT_SPEECH_GENERATOR
-from hmgen_ros.perception import dlib_shapes, fan, mesh_files
+from hmgen_ros.perceiving import BODY_MODEL
+from hmgen_ros.perception import appearance, dlib_shapes, fan, gesture_network, mesh_files
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.resources import resource
 
@@ -30,6 +31,9 @@ DEFAULTS = (
     DEFAULT_MOTION_PREDICTOR,
     DEFAULT_SPEECH_GENERATOR,
     PerceptionConfig().syncer,
+    BODY_MODEL,
+    Path(appearance.MODEL).stem,
+    Path(gesture_network.MODEL).stem,
 )
 VOICE_MODEL = "silero_vad.onnx"
 _REINSTALL = "reinstall the package"

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from hmgen_ros import cli
 from hmgen_ros.generators import weights
-from hmgen_ros.model_check import ModelsCheckConfig, check_models, models_check
+from hmgen_ros.model_check import DEFAULTS, ModelsCheckConfig, check_models, models_check
 from hmgen_ros.perception import dlib_shapes, fan, mesh_files
 from hmgen_ros.perception.backends import create_backend
 from hmgen_ros.perception.mesh import MeshBackend
@@ -161,6 +161,7 @@ def test_every_shipped_model_is_intact_and_exit_code_tells(tmp_path: Path) -> No
     states = models_check(ModelsCheckConfig(json=out), Console(quiet=True))
     assert not [state for state in states if state.bad]
     assert {state.use for state in states} == {"default", "shipped", "optional"}
+    assert set(DEFAULTS) <= {state.name for state in states if state.use == "default"}
     listed = json.loads(out.read_text())
     assert {"silero_vad", mesh_files.DETECTOR, "syncer"} <= {row["name"] for row in listed}
     assert all(row["licence"] for row in listed)
