@@ -24,8 +24,8 @@ BODY_DISTANCE = 0.5
 #: Points of the face with 68 landmarks that are the nose, left eye and right eye of a body.
 NOSE_TIP, LEFT_EYE, RIGHT_EYE = slice(30, 31), slice(42, 48), slice(36, 42)
 #: A picture is smaller, and a look cheaper, while all faces are large: the smallest is still so wide from
-#: outer eye corner to outer eye corner, pixels. On five photographs points moved by less than 0.06
-#: shoulder widths then.
+#: outer eye corner to outer eye corner, pixels. In five pictures points moved by less than 0.06 shoulder
+#: widths then (scripts/check_movenet.py).
 FACE_PX = 12.0
 #: Sizes of pictures in parts of the largest, and how much larger than needed a face may be before a smaller
 #: picture is taken: sizes that change make points jump.
