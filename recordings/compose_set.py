@@ -79,7 +79,7 @@ class Kind:
     """A sort of scene.
 
     Attributes:
-        text: for reports.
+        text: what happens in it.
         count: how many of it the set has.
         seconds: about how long one is.
         move: makes the staging.
@@ -229,6 +229,7 @@ def write(scene: Composed, out: Path, seed: int, crf: int) -> Path:
     truth = {
         "title": scene.name,
         "kind": SCENES[scene.name][0],
+        "description": scene.kind.text,
         "generator": f"recordings/compose_set.py --seed {seed}, version {VERSION}",
         "sha256": sha256_of(unfinished),
         "fps": FPS,

@@ -275,9 +275,9 @@ def test_a_report_is_written_row_by_row_and_says_what_was_not_measured(
     first = replace(config, rows=("seated", "noise_0db"))
     write_report(first)
     text = out.read_text(encoding="utf-8")
-    assert "| id switches, without crossings | ≤ 0 | 0 | yes |" in text
+    assert "| id switches, without crossings | ≤ 0 | 0 | yes | 1 scene, 0.1 minutes |" in text
     assert "| CPU-ms an image, one person | ≤ 12 | – | not measured |" in text
-    assert "| crossing | 20 times two of them change places" in text
+    assert "| crossing | two of them change places" in text
     assert "at most 5 s: a quick look" in text
     assert {path.name for path in out.with_suffix("").iterdir()} == {"speaking.png", "ids.png"}
     # What is measured already is not measured again.
@@ -291,8 +291,12 @@ def test_a_report_is_written_row_by_row_and_says_what_was_not_measured(
 
 
 def test_targets_are_met_or_not() -> None:
-    found = {"seated": {"active_speaker_ap": 0.96, "id_switches": 1}, "still": {"still_jitter_px": None}}
+    extent = {"scene_names": ["a", "b"], "seconds": 120.0}
+    found = {
+        "seated": extent | {"active_speaker_ap": 0.96, "id_switches": 1},
+        "still": extent | {"still_jitter_px": None},
+    }
     text = targets(found)
-    assert "| active-speaker AP | ≥ 0.95 | 0.960 | yes |" in text
-    assert "| id switches, without crossings | ≤ 0 | 1 | **no** |" in text
+    assert "| active-speaker AP | ≥ 0.95 | 0.960 | yes | 2 scenes, 2.0 minutes |" in text
+    assert "| id switches, without crossings | ≤ 0 | 1 | **no** | 2 scenes, 2.0 minutes |" in text
     assert "| jitter of still faces, px at 640 × 480 | ≤ 0.4 | – | not measured |" in text

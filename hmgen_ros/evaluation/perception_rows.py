@@ -60,7 +60,7 @@ class Row:
 CLEAN = "seated"
 ROWS = (
     Row(CLEAN, "three people keep their seats", ("seated",)),
-    Row("crossing", "20 times two of them change places, one passing before the other", ("crossing",)),
+    Row("crossing", "two of them change places ten times a scene, one before the other", ("crossing",)),
     Row("leaving", "they leave and return within 10 s", ("leaving",)),
     Row("hidden", "hands and books before faces", ("hidden",)),
     Row("gestures", "nods, shakes, and slow glances that are neither", ("gestures",)),
