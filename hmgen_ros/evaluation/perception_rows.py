@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 
 import hmgen_ros
-from hmgen_ros.evaluation.evaluate_perception import EvaluatePerceptionConfig, score_scenes
+from hmgen_ros.evaluation.evaluate_perception import EvaluatePerceptionConfig, score_scenes, without_nan
 from hmgen_ros.evaluation.perception_degradations import DEGRADATIONS
 from hmgen_ros.evaluation.perception_metrics import precision_recall
 from hmgen_ros.evaluation.perception_scores import Scores
@@ -138,7 +138,8 @@ def measure(
         "key": key,
     }
     cache.mkdir(parents=True, exist_ok=True)
-    (cache / f"{row.name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(without_nan(result), indent=1, allow_nan=False)
+    (cache / f"{row.name}.json").write_text(text + "\n", encoding="utf-8")
     return result
 
 
