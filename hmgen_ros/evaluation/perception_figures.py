@@ -29,7 +29,8 @@ def draw_curves(results: Mapping[str, Mapping[str, Any]], rows: Sequence[str], p
         if curve["recall"]:
             axis.plot(curve["recall"], curve["precision"], label=name, linewidth=1.2)
     axis.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    axis.legend(fontsize=7)
+    if axis.lines:
+        axis.legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path)
     return path

@@ -21,6 +21,7 @@ class Target:
         row, path: where it is found.
         bound: how far it may or must go.
         at_least: it must; otherwise it may.
+        minutes: of scenes that it is about; of fewer it is met so far only.
     """
 
     text: str
@@ -28,6 +29,7 @@ class Target:
     path: tuple[str, ...]
     bound: float
     at_least: bool
+    minutes: float = 0.0
 
     def met(self, found: float) -> bool:
         """Whether a figure is good enough."""
@@ -38,8 +40,8 @@ _GESTURE_F1 = ("labels", "head_gesture", "events", "f1")
 TARGETS = (
     Target("active-speaker AP", CLEAN, ("active_speaker_ap",), 0.95, True),
     Target("voice activity F1", CLEAN, ("vad_f1",), 0.95, True),
-    Target("id switches, without crossings", CLEAN, ("id_switches",), 0, False),
-    Target("id switches, 20 crossings (10 a scene)", "crossing", ("id_switches",), 2, False),
+    Target("id switches, without crossings", CLEAN, ("id_switches",), 0, False, 10.0),
+    Target("id switches, 20 crossings (10 a scene)", "crossing", ("id_switches",), 2, False, 2.0),
     Target("jitter of still faces, px at 640 × 480", "still", ("still_jitter_px",), 0.4, False),
     Target("nods and shakes, F1 of events", "gestures", _GESTURE_F1, 0.8, True),
     Target("CPU-ms an image, one person", "one", ("cpu_ms", "frame"), 12, False),
@@ -55,6 +57,8 @@ def targets(results: Results) -> str:
         found = value(results, target.row, *target.path)
         sign = "≥" if target.at_least else "≤"
         met = "not measured" if found is None else "yes" if target.met(found) else "**no**"
+        if met == "yes" and (value(results, target.row, "seconds") or 0.0) < 0.98 * 60 * target.minutes:
+            met = "so far"
         cells = (target.text, f"{sign} {target.bound:g}", number(found), met, _extent(results, target.row))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
