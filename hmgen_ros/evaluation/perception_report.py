@@ -33,9 +33,10 @@ and hears and sees what a node would, stamp by stamp.
 
 - Scenes: {scenes}
 - Machine: {machine}; rows measured on {date}
-- The syncer, which compares faces with voices, was trained on landmarks and voices of one of the three people
-  (s1), never on scenes. Nods and shakes are real faces turned by their depth; angles and times are drawn
-  (`recordings/scene_moves.py`). No setting was chosen on these scenes: those for that have another seed.
+- The syncer, which compares faces with voices, and the network that tells head gestures were trained on
+  landmarks and voices of one of the three people (s1), never on scenes. Nods and shakes are real faces turned
+  by their depth; angles and times are drawn (`recordings/scene_moves.py`). No setting was chosen on these
+  scenes: those for that have another seed.
 
 ## Targets
 
@@ -55,7 +56,7 @@ Person-ticks with half a face in view or more count. A takeover is an id that wa
 
 ## Worse pictures, worse sound
 
-The first {worse:.0f} s of one seated and one gesture scene each.
+At most the first {worse:.0f} s of one seated and one gesture scene; minutes tell how much.
 
 {worse_table}
 

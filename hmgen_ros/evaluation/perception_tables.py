@@ -105,7 +105,7 @@ def scenes(results: Results) -> str:
 def worse(results: Results) -> str:
     """What degradations cost, a line each."""
     rows = [row for row in ROWS if row.first_only]
-    return _table(results, [(row.name, row.text) for row in rows], (*_TRACKED[1:4], *_HEARD, _GESTURES))
+    return _table(results, [(row.name, row.text) for row in rows], (*_TRACKED[:4], *_HEARD, _GESTURES))
 
 
 def labels(results: Results) -> str:
