@@ -24,6 +24,8 @@ from hmgen_ros.resources import resource
 
 MANIFEST = "models/manifest.yaml"
 _CONFIG_KEY = "config"
+#: libyaml's where PyYAML was built with it.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class WeightsError(RuntimeError):
@@ -128,7 +130,8 @@ def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
         WeightsError: the manifest is missing or damaged.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # As safe as safe_load, and ten times as fast: every model that is loaded reads the whole file.
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except FileNotFoundError as error:
         raise WeightsError(f"missing {path}; reinstall the package") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
