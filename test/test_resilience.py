@@ -82,7 +82,7 @@ def test_perception_is_killed_and_predictors_begin_anew_with_the_next(recording:
         ]
         media = ("-p", f"source:={recording}", "-p", "pace:=consumed", "-p", "consumed_timeout_s:=0.2")
         nodes.enter_context(node_process("media_node", *media, "-p", "loop:=true"))
-        assert ear.spin_until(lambda: len(ear.received["head_motion"]) >= STRETCH, 60)
+        assert ear.spin_until(lambda: len(ear.received["people"]) >= 2 * STRETCH, 60)
         kill(perception)
         ear.spin_for(2.0)
         seen, moved = len(ear.received["people"]), len(ear.received["head_motion"])
