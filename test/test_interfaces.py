@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,12 @@ def test_listed_interfaces_are_those_of_the_running_node(
         # Everybody but the microphone must start here; its publisher is there in any case.
         assert node.bring_up() or kind is MicrophoneNode
         name, listed = node.get_name(), INTERFACES[node.get_name()]
+        wanted = {absolute(i.name, name) for i in listed.publishes if i.name not in absent}
+        # The graph learns of a topic a moment after it is there.
+        until = time.monotonic() + 10.0
+        while not wanted <= set(dict(node.get_publisher_names_and_types_by_node(name, "/"))):
+            assert time.monotonic() < until, f"{name} does not publish all of {wanted}"
+            time.sleep(0.05)
         published = dict(node.get_publisher_names_and_types_by_node(name, "/"))
         subscribed = dict(node.get_subscriber_names_and_types_by_node(name, "/"))
         served = dict(node.get_service_names_and_types_by_node(name, "/"))

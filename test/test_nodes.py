@@ -249,18 +249,19 @@ def test_recorder_process_writes_a_bag(recording: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("node", "parameter", "text"),
+    ("node", "parameters", "text"),
     [
         ("media_node", "source:=/nowhere/at_all.mp4", "/nowhere/at_all.mp4"),
-        ("media_node", "source:=/dev/video99", "/dev/video99"),
+        ("media_node", "source:=/dev/video99 wait_for_device:=false", "/dev/video99"),
         ("interaction_node", "model:=crystal_ball", "crystal_ball"),
         ("interaction_node", "horizon_s:=-1.0", "horizon_s"),
         ("perception_node", "max_people:=many", "max_people"),
         ("recorder_node", "video:=true", "output"),
     ],
 )
-def test_a_node_that_cannot_start_says_why_and_exits_with_2(node: str, parameter: str, text: str) -> None:
-    with node_process(node, "-p", parameter) as process:
+def test_a_node_that_cannot_start_says_why_and_exits_with_2(node: str, parameters: str, text: str) -> None:
+    arguments = [part for parameter in parameters.split() for part in ("-p", parameter)]
+    with node_process(node, *arguments) as process:
         started = time.monotonic()
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 2, errors

@@ -147,7 +147,7 @@ class PlausibleFace(nn.Module):
 
 
 def _parts(poses: Tensor) -> _Parts:
-    points = poses.view(*poses.shape[:-1], -1, 2)
+    points = poses.reshape(*poses.shape[:-1], NUM_LANDMARKS, 2)
     place = points.mean(dim=-2)
     away = (points - place.unsqueeze(-2)).flatten(-2)
     # As in a head frame: the root mean square distance of the landmarks.
