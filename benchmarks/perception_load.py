@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 
 import av
 import cv2
@@ -32,6 +31,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from hmgen_ros.evaluation.machine import peak_memory_mb
 from hmgen_ros.perceiving import PerceptionStream, load_perception
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.perception.sound_joiner import SAMPLE_RATE
@@ -135,7 +135,7 @@ def measure(people: int, seconds: float, workers: int, width: int) -> Cost:
         found.append(0 if scene is None else len(scene.people))
     cpu_ms = (here + _other_threads() - elsewhere) * 1e3 / len(wall)
     p50, p99 = np.percentile(wall, [50, 99])
-    peak_mb = getrusage(RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = peak_memory_mb()
     perception = stream.perception
     cost = Cost(
         people,

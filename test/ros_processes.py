@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -76,6 +78,21 @@ class Listener:
         found = self.spin_until(client.service_is_ready)
         self.spin_for(1.0)
         return found
+
+    def reaches(self, state: Client, change: Client, transitions: Iterable[int], goal: int) -> bool:
+        """Put a lifecycle node through transitions; whether it is in state ``goal`` then.
+
+        An answer may be lost, as the server finds the client later than the client it, so that the node is
+        asked for its state rather than for what became of a transition.
+        """
+        for transition in transitions:
+            future = change.call_async(ChangeState.Request(transition=Transition(id=transition)))
+            self.spin_until(future.done, 30)
+        for _ in range(10):
+            answer = state.call_async(GetState.Request())
+            if self.spin_until(answer.done, 3) and answer.result().current_state.id == goal:
+                return True
+        return False
 
     def spin_for(self, seconds: float) -> None:
         """Spin for so long."""

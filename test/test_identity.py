@@ -361,3 +361,24 @@ def test_real_faces_are_told_apart_in_any_light_and_tilt():
     same = np.eye(3, dtype=bool)[None, None].repeat(3, 0).repeat(3, 1)
     assert distance[same].max() < SAME
     assert distance[~same].min() > OTHER
+
+
+@pytest.mark.parametrize("hidden", [10, 20])
+@pytest.mark.parametrize("aside", [25.0, 35.0])
+def test_who_comes_back_across_a_face_takes_nobody_s_id(hidden: int, aside: float) -> None:
+    """A person who had left comes up just where another one's face was, which is hidden, and walks on."""
+
+    def path(tick: int) -> dict[int, tuple[float, float]]:
+        if tick < 20:
+            return {0: (100.0, 200.0), 1: (400.0, 200.0)}
+        if tick < 100:
+            return {1: (400.0, 200.0)}
+        walker = {0: (min(400.0 - aside + 6.0 * (tick - 100), 700.0), 205.0)}
+        return walker if tick < 100 + hidden else {**walker, 1: (400.0, 200.0)}
+
+    told = walk(Cast(2), Tracker(seed=0), path, 180)
+    first = told[10]
+    # It may be open for some images who it is, and is not told wrongly for longer than a look takes.
+    wrong = [seen for seen in told if seen.get(0) == first[1] or seen.get(1) == first[0]]
+    assert len(wrong) <= 2
+    assert told[-1] == first

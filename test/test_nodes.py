@@ -318,11 +318,11 @@ def test_own_head_is_seeded() -> None:
         with listener() as ear, node_process("head_motion_node", *arguments):
             ear.listen(HeadMotion, OWN_HEAD)
             change = ear.node.create_client(ChangeState, "head_motion_node/change_state")
+            state = ear.node.create_client(GetState, "head_motion_node/get_state")
             assert ear.finds(change)
-            for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
-                future = change.call_async(ChangeState.Request(transition=Transition(id=transition)))
-                assert ear.spin_until(future.done, 30)
-                assert future.result().success
+            assert ear.finds(state)
+            wanted = (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
+            assert ear.reaches(state, change, wanted, State.PRIMARY_STATE_ACTIVE)
             assert ear.spin_until(lambda: len(ear.received[OWN_HEAD]) >= 20)
         # Messages may have been missed before the two had found each other: steps are told 25 times.
         seen.append([tuple(m.yaw) for m in ear.received[OWN_HEAD][:20]])

@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
-import resource
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -24,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hmgen_ros.evaluation.machine import machine
+from hmgen_ros.evaluation.machine import machine, peak_memory_mb
 from hmgen_ros.evaluation.perception_degradations import DEGRADATIONS, Voices, degrade, places
 from hmgen_ros.evaluation.perception_run import Report, perceive
 from hmgen_ros.evaluation.perception_scores import Scores
@@ -195,7 +193,7 @@ def score_recording(
     except MediaError as error:
         return Scores(failed={scene.name: str(error)})
     scores = score_scene(scene, found, places(config.degrade, size))
-    scores.peak_mb = _peak_mb()
+    scores.peak_mb = peak_memory_mb()
     return scores
 
 
@@ -229,12 +227,6 @@ def _voice_level_db(scene: SceneTruth) -> float:
     spoken = scene.spoken(np.arange(len(sound)) / SOUND_RATE)
     power = np.square(sound if spoken is None or not spoken.any() else sound[spoken]).mean()
     return 10 * math.log10(power) if power > 0 else -math.inf
-
-
-def _peak_mb() -> float:
-    """Most memory that this process ever had, MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def without_nan(value: Any) -> Any:

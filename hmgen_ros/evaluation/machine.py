@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +31,16 @@ def _processor() -> str:
         return platform.processor()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def peak_memory_mb() -> float:
+    """Most memory that this process has held, MB.
+
+    Not what getrusage says on Linux: there a process begins with the peak of the one that started it.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**10

@@ -67,6 +67,11 @@ class BoxMotion:
         self._both = kept * (both + way * speed) + _NOISE * ticks**2 / 2
         self._speed = kept**2 * speed + _NOISE * ticks
 
+    def surprise(self, box: NDArray[np.float32]) -> float:
+        """Distance of a box's centre from where it is expected, standard deviations."""
+        away = float(np.linalg.norm(_centre_and_size(box)[0] - self.centre))
+        return away / (self.scale * self.spread)
+
     def correct(self, box: NDArray[np.float32]) -> None:
         """Take the box that was seen."""
         centre, size = _centre_and_size(box)

@@ -33,6 +33,8 @@ CROWDED, CROWDED_HITS = 0.1, 25
 #: Hidden people are looked for where they are expected every so many ticks, in a square region so many times
 #: as large as their faces, unless another face covers the place by more than this IoU.
 GUESS_TICKS, GUESS_SCALE, COVERED = 3, 2.0, 0.3
+#: Standard deviations from where a face was expected, beyond which it may be another one's.
+SURPRISE = 3.0
 #: A face that met another one loses its id after so many looks in a row that show somebody else.
 MAX_DOUBTS = 3
 
@@ -98,6 +100,7 @@ class Tracker:
             track.motion.predict(elapsed)
         costs = motion_costs(self.tracks, boxes, self._min_overlap)
         crowded = _crowded(boxes)
+        self._suspect(boxes, costs)
         newcomers = self._newcomers(len(boxes), crowded) if look else set()
         vectors = self._looks.take(self.tracks, costs, elapsed, look, newcomers) if look else {}
         pairs = pair_up(self.tracks, costs, vectors)
@@ -126,6 +129,19 @@ class Tracker:
     def _known(self) -> Iterable[Track]:
         """Everyone who is there, was a moment ago, or is remembered."""
         return (*self.tracks, *self._away)
+
+    def _suspect(self, boxes: Floats, costs: NDArray[np.float64]) -> None:
+        """Look soon at who is suddenly elsewhere: somebody else may have come before the face."""
+        for row, track in enumerate(self.tracks):
+            if track.missed or not np.isfinite(costs[row]).any():
+                continue
+            if track.motion.surprise(boxes[int(costs[row].argmin())]) > SURPRISE:
+                self._doubt(track)
+
+    def _doubt(self, track: Track) -> None:
+        """Look at a track as soon as possible: it may follow somebody else's face."""
+        track.mixed = True
+        self._looks.hurry([track])
 
     def _learn(self, pairs: dict[int, int], vectors: Mapping[int, Floats], crowded: set[int]) -> None:
         """Take what faces look like as examples of their tracks, or as doubts about them."""
@@ -194,6 +210,8 @@ class Tracker:
             if not who.missed:
                 if _overlap(track.box, who.box) > CROWDED:
                     self.tracks.remove(track)  # A second fit to the face of somebody who is in view.
+                else:
+                    self._doubt(who)
                 continue
             if track.confirmed:
                 self.aliases.append(Alias(who.person_id, track.person_id))
@@ -220,8 +238,10 @@ class Tracker:
         over = 0
         for i in (i for i in range(len(boxes)) if i not in taken):
             who = self._recognise(vectors[i]) if i in vectors else None
-            if who is not None and not who.missed and _overlap(who.box, boxes[i]) > CROWDED:
-                continue  # A second fit to the face of somebody who is in view.
+            if who is not None and not who.missed:
+                if _overlap(who.box, boxes[i]) > CROWDED:
+                    continue  # A second fit to the face of somebody who is in view.
+                self._doubt(who)
             if who in self._away and len(self.tracks) < self._max_people:
                 self._bring_back(who, boxes[i], i)
             elif len(self.tracks) < self._max_people:
