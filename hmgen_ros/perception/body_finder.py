@@ -81,7 +81,7 @@ class BodyFinder:
         self._model, self._config, self._times, self._counts = model, config, times, counts
         self._pool = ThreadPoolExecutor(1, "body", initializer=yield_to_others) if concurrent else None
         self.every = config.every
-        self._since = config.every
+        self._since = _first_wait(config.every)
         self._pending: Callable[[], BodyLook] | None = None
         self._known: dict[str, _Known] = {}
         self._share = 1.0
@@ -109,8 +109,8 @@ class BodyFinder:
         return look
 
     def reset(self) -> None:
-        """Forget everyone; the next image is looked at."""
-        self._since, self._pending = self.every, None
+        """Forget everyone, and begin as at the start."""
+        self._since, self._pending = _first_wait(self.every), None
         self._known.clear()
         self._share = 1.0
 
@@ -159,6 +159,14 @@ class BodyFinder:
                 still[name] = replace(self._known[name], missed=self._known[name].missed + 1)
         self._known = still
         return {name: bodies[pairs[i]] if i in pairs else None for i, name in enumerate(names)}
+
+
+def _first_wait(every: int) -> int:
+    """Ticks since the last look that a start counts for.
+
+    Faces are searched in the first image and as a rule as often as bodies are: in between there is time.
+    """
+    return every - every // 2
 
 
 def picture_share(sizes_px: Sequence[float], present: float) -> float:

@@ -13,7 +13,7 @@ from hmgen_ros.perception.appearance import Gallery
 
 Floats = NDArray[np.float32]
 
-#: Looks in one image at most.
+#: Urgent looks in one image at most; of others there is one.
 MOST = 3
 #: Ticks between two looks at one track: as a rule, while little is known of it or it is close to another
 #: one, and after a face that did not show who it is.
@@ -68,8 +68,11 @@ class Looks:
             urgency = self._urgency([tracks[r] for r in rows], costs[rows, column], column in newcomers)
             if urgency:
                 wanted.append((-urgency, rows[0] if rows else len(tracks), column))
+        wanted.sort()
+        urgent = [one for one in wanted if one[0] < -1]
         vectors = {}
-        for _, row, column in sorted(wanted)[:MOST]:
+        # What is only due can wait for the next image: several looks would make this one late.
+        for _, row, column in urgent[:MOST] or wanted[:1]:
             vector = look(column)
             if vector is not None:
                 vectors[column] = vector
@@ -95,7 +98,9 @@ class Looks:
                 return 3
         if near[0].missed or near[0].doubts:
             return 3
-        return int(self._tick >= near[0].next_look)
+        if self._tick < near[0].next_look:
+            return 0
+        return 2 if near[0].mixed else 1
 
     def _plan(self, track: Looked, vector: Floats | None) -> None:
         """Say when to look at a track again."""
