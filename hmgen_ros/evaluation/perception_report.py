@@ -35,8 +35,8 @@ and hears and sees what a node would, stamp by stamp.
 - Machine: {machine}; rows measured on {date}
 - The syncer, which compares faces with voices, and the network that tells head gestures were trained on
   landmarks and voices of one of the three people (s1), never on scenes. Nods and shakes are real faces turned
-  by their depth; angles and times are drawn (`recordings/scene_moves.py`). No setting was chosen on these
-  scenes: those for that have another seed.
+  by their depth; angles and times are drawn (`recordings/scene_moves.py`). Scenes of another
+  seed are for choosing settings; where these were looked at, too, the end of this page says so.
 
 ## Targets
 
