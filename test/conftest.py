@@ -1,6 +1,9 @@
-"""What all tests share: ROS traffic stays on this machine and in a domain of this run alone."""
+"""What all tests share: ROS traffic stays on this machine, each test file's in a domain of its own."""
 
 import os
+import socket
+from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 
 import pytest
@@ -10,13 +13,35 @@ from hypothesis import settings
 settings.register_profile("hmgen", deadline=None)
 settings.load_profile("hmgen")
 
-# Before any process of ours or a test's child starts: a domain by process id, so that two test runs on
-# one machine do not hear each other. Domains up to 101 keep clear of the ephemeral ports.
+# Before any process of ours or a test's child starts.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 # The tests publish images, which do not fit into Fast DDS' default shared memory.
 os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = str(Path(__file__).parents[1] / "config/fastdds_profile.xml")
+
+#: Numbers of domains, from one by process id on.
+_NUMBERS = count(os.getpid())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ros_domain() -> Iterator[int]:
+    """A ROS domain that nobody else has: no other test run, and nothing an earlier file left behind."""
+    # A socket without a file: its name is free again when the run ends, however it ends.
+    with socket.socket(socket.AF_UNIX) as claim:
+        # Domains up to 101 keep clear of the ephemeral ports.
+        domain = next(
+            number for number in (1 + n % 101 for n in islice(_NUMBERS, 101)) if _claimed(claim, number)
+        )
+        os.environ["ROS_DOMAIN_ID"] = str(domain)
+        yield domain
+
+
+def _claimed(claim: socket.socket, domain: int) -> bool:
+    try:
+        claim.bind(f"\0hmgen_ros test domain {domain}")
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="session")

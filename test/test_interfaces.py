@@ -11,6 +11,7 @@ from xml.etree import ElementTree as Xml
 import pytest
 import rclpy
 import torch
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from hmgen_ros.nodes.annotator_node import AnnotatorNode
@@ -81,13 +82,14 @@ def test_listed_interfaces_are_those_of_the_running_node(
     if kind is RecorderNode:
         settings = {"output": str(tmp_path / "recording")}
     node = kind(False, [Parameter(name, value=value) for name, value in settings.items()])
+    watcher = Node("watcher")
     try:
         # Everybody but the microphone must start here; its publisher is there in any case.
         assert node.bring_up() or kind is MicrophoneNode
         name, listed = node.get_name(), INTERFACES[node.get_name()]
         wanted = {absolute(i.name, name) for i in listed.publishes if i.name not in absent}
         # The graph learns of a topic a moment after it is there.
-        until = time.monotonic() + 10.0
+        until = time.monotonic() + 60.0
         while not wanted <= set(dict(node.get_publisher_names_and_types_by_node(name, "/"))):
             assert time.monotonic() < until, f"{name} does not publish all of {wanted}"
             time.sleep(0.05)
@@ -97,6 +99,9 @@ def test_listed_interfaces_are_those_of_the_running_node(
     finally:
         node.shut_down()
         node.destroy_node()
+        left = watcher.get_node_names()
+        watcher.destroy_node()
+    assert left == ["watcher"], "a node that is destroyed leaves the graph, before it is collected as garbage"
     actions = {topic for topic in (*published, *served) if "/_action/" in topic}
     assert {action.split("/_action/")[0] for action in actions} == {
         absolute(i.name, name) for i in listed.actions

@@ -197,6 +197,15 @@ class HmgenNode(LifecycleNode):
         if self._state_machine.current_state[1] != "finalized":
             self.trigger_shutdown()
 
+    def destroy_node(self) -> None:
+        """Leave the graph at once.
+
+        What rclpy's lifecycle holds of a node would else keep it, with some of its topics, in the graph of
+        others until it is collected as garbage.
+        """
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     # Telling ------------------------------------------------------------------------------------
 
     def warn(self, cause: str, text: str, amount: int = 1) -> None:

@@ -172,6 +172,11 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
             self.destroy_timer(self._timer)
         self._timer = self._robot_head = None
 
+    def destroy_node(self) -> None:
+        """As every node, and without the action, which rclpy does not count among what a node destroys."""
+        self._utterances.destroy()
+        super().destroy_node()
+
     def forecast(self, forecaster: HeadForecaster, scene: Scene) -> None:
         """Forecast every head and publish it."""
         with self.times.stage("head_motion"):

@@ -77,7 +77,7 @@ class UtteranceAction:
         """
         self._node, self._load, self._joints = node, load, joints
         self._background = Background(node, "utterances")
-        ActionServer(
+        self._server = ActionServer(
             node,
             GenerateHeadMotion,
             "~/generate_head_motion",
@@ -86,6 +86,10 @@ class UtteranceAction:
             cancel_callback=lambda _: CancelResponse.ACCEPT,
             callback_group=ReentrantCallbackGroup(),
         )
+
+    def destroy(self) -> None:
+        """Offer it no longer."""
+        self._server.destroy()
 
     def _receive(self, goal: Any) -> GoalResponse:
         if self._background.waiting <= _MOST_WAITING:
