@@ -47,17 +47,32 @@ ARGUMENTS = {
     ),
     "microphone": ("false", "Also run the microphone node."),
     "annotate": ("true", "Also run the annotator node (annotated_image); single_process always has it."),
+    "hri": (
+        "false",
+        "Also run hri_node: true (or out) tells of people on /humans as ROS4HRI (REP-155) does, and of "
+        "frames of their faces; in takes people from /humans in place of perception_node, and not in a "
+        "single_process.",
+    ),
     "image_topic": ("image_raw", "Camera images to perceive; with compressed transport, its base name."),
     "image_transport": (
         "",
         "raw, or compressed to subscribe to <image_topic>/compressed; empty: as in params_file, else raw.",
     ),
     "audio_topic": ("audio", "Sound to listen to (hmgen_ros/msg/AudioFrame)."),
+    "camera_info_topic": ("camera_info", "Calibration of the camera, where there is one."),
 }
 
 
 def _flag(context: LaunchContext, name: str) -> bool:
     return LaunchConfiguration(name).perform(context).lower() in ("true", "1", "yes")
+
+
+def _hri(context: LaunchContext) -> str:
+    """Which way hri_node goes: out, in, or "" for none."""
+    wanted = LaunchConfiguration("hri").perform(context).lower()
+    if wanted not in ("out", "in", "true", "1", "yes", "false", "0", "no"):
+        raise RuntimeError(f"predict.launch.py: hri is {wanted!r}, must be true (or out), in or false")
+    return wanted if wanted in ("out", "in") else "out" if _flag(context, "hri") else ""
 
 
 def _is_file(source: str) -> bool:
@@ -76,6 +91,7 @@ def _common(context: LaunchContext) -> dict:
             ("image_raw", image_topic),
             ("image_raw/compressed", image_topic + "/compressed"),
             ("audio", LaunchConfiguration("audio_topic").perform(context)),
+            ("camera_info", LaunchConfiguration("camera_info_topic").perform(context)),
         ],
         "ros_arguments": ["--log-level", LaunchConfiguration("log_level").perform(context)],
     }
@@ -125,15 +141,31 @@ async def _start_when_ready(context: LaunchContext, action: Action, names: set[s
         await asyncio.sleep(0.1)
 
 
+def _replaced(context: LaunchContext) -> set[str]:
+    """Nodes whose work hri_node does."""
+    return {"perception_node"} if _hri(context) == "in" else set()
+
+
 def _when_ready(context: LaunchContext, action: Action) -> None:
     # In one process the predictors subscribe to nothing, and are active before perception.
-    names = {"perception_node"} if _flag(context, "single_process") else set(PREDICTION)
+    single = _flag(context, "single_process")
+    names = {"perception_node"} if single else {*PREDICTION} - _replaced(context)
     # Not launch's OpaqueCoroutine: it is cancelled at Ctrl-C, and that ends the launch before its processes.
     task = context.asyncio_loop.create_task(_start_when_ready(context, action, names))
     context.add_completion_future(task)
 
 
+def _hri_nodes(context: LaunchContext, source: str) -> list:
+    way = _hri(context)
+    if not way:
+        return []
+    parameters = [*_parameters(context, source), {"direction": way}]
+    return [LifecycleNode(executable="hri_node", name="hri_node", parameters=parameters, **_common(context))]
+
+
 def _single_process(context: LaunchContext, source: str) -> list:
+    if _hri(context) == "in":
+        raise RuntimeError("predict.launch.py: hri:=in needs single_process:=false; it replaces a node of it")
     arguments = ["--source", source] if source else []
     arguments += ["--microphone"] if _flag(context, "microphone") else []
     common = _common(context) | _at_end(source)
@@ -141,15 +173,16 @@ def _single_process(context: LaunchContext, source: str) -> list:
     process = Node(
         executable="single_process", parameters=_parameters(context, source), arguments=arguments, **common
     )
-    return [process]
+    return [process, *_hri_nodes(context, source)]
 
 
 def _processes(context: LaunchContext, source: str) -> list:
     common, parameters = _common(context), _parameters(context, source)
-    names = [*PREDICTION]
+    names = [name for name in PREDICTION if name not in _replaced(context)]
     names += ["annotator_node"] if _flag(context, "annotate") else []
     names += ["microphone_node"] if _flag(context, "microphone") else []
     nodes = [LifecycleNode(executable=name, name=name, parameters=parameters, **common) for name in names]
+    nodes += _hri_nodes(context, source)
     if source:
         common |= _at_end(source)
         own = [*parameters, {"source": source}]

@@ -30,8 +30,12 @@ ARGUMENTS = {
     "params_file": (str(SHARE / "config" / "hmgen.yaml"), "Parameters of all nodes (YAML)."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
     "single_process": ("false", "All nodes in one process."),
+    "hri": (
+        "false",
+        "Also run hri_node, as predict.launch.py says; with in, topics has to name the bag's /humans.",
+    ),
 }
-_PASSED_ON = ("image_topic", "audio_topic", "namespace", "params_file", "log_level", "single_process")
+_PASSED_ON = ("image_topic", "audio_topic", "namespace", "params_file", "log_level", "single_process", "hri")
 
 
 def _player(values: dict[str, str]) -> str:

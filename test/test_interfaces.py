@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
 
+import numpy as np
 import pytest
 import rclpy
 import torch
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from hmgen_ros.msg import People, Person
+from hmgen_ros.nodes.adapters import importable
 from hmgen_ros.nodes.annotator_node import AnnotatorNode
 from hmgen_ros.nodes.base import HmgenNode
 from hmgen_ros.nodes.head_motion_node import HeadMotionNode
+from hmgen_ros.nodes.hri_node import HriNode
+from hmgen_ros.nodes.image_conversion import stamp_message
 from hmgen_ros.nodes.interaction_node import InteractionNode
 from hmgen_ros.nodes.interfaces import (
+    ANY_ID,
     COMMON_PUBLISHED,
     COMMON_SERVICES,
     COMMON_SUBSCRIBED,
@@ -29,7 +38,8 @@ from hmgen_ros.nodes.media_node import MediaNode
 from hmgen_ros.nodes.microphone_node import MicrophoneNode
 from hmgen_ros.nodes.perception_node import PerceptionNode
 from hmgen_ros.nodes.recorder_node import RecorderNode
-from hmgen_ros.nodes.security_policy import PolicyOptions, policy, write_policy
+from hmgen_ros.nodes.security_policy import OTHERS_IDS, OWN_IDS, PolicyOptions, policy, write_policy
+from hmgen_ros.perception.track import IdSource
 from hmgen_ros.resources import resource
 
 INTERFACES = {node.node: node for node in load_interfaces()}
@@ -116,6 +126,69 @@ def test_listed_interfaces_are_those_of_the_running_node(
         assert own == {absolute(i.name, name): [i.type] for i in entries if i.name not in absent}
 
 
+@pytest.mark.skipif(
+    not importable("hri_msgs") or not importable("tf2_msgs"), reason="needs ROS4HRI's messages"
+)
+@pytest.mark.parametrize("direction", ["out", "in"])
+def test_listed_topics_of_ros4hri_are_those_of_the_running_node(direction: str) -> None:
+    """Of a person whom another one turned out to be."""
+    import hri_msgs.msg as hri
+
+    node, friend = HriNode([Parameter("direction", value=direction)]), rclpy.create_node("friend")
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    executor.add_node(friend)
+    people = friend.create_publisher(People, "people", 1)
+    lists = [
+        friend.create_publisher(hri.IdsList, f"/humans/{kind}/tracked", 1)
+        for kind in ("faces", "voices", "persons")
+    ]
+    seen = Person(id="annaa", face_visible=True)
+    seen.face.pixels[:] = np.tile(np.linspace(10, 90, 68, dtype=np.float32), 2)
+    message = People(
+        people=[seen], image_width=100, image_height=100, alias_ids=["annab"], alias_of=["annaa"]
+    )
+    real: dict[str, dict[str, list[str]]] = {}
+    try:
+        assert node.bring_up()
+        until = time.monotonic() + 20.0
+        while real != _listed_for(direction) and time.monotonic() < until:
+            message.header.stamp = stamp_message(friend.get_clock().now().nanoseconds)
+            people.publish(message)
+            for publisher in lists:
+                publisher.publish(hri.IdsList(ids=["annaa"]))
+            executor.spin_once(timeout_sec=0.05)
+            real = {
+                "publishes": dict(node.get_publisher_names_and_types_by_node("hri_node", "/")),
+                "subscribes": dict(node.get_subscriber_names_and_types_by_node("hri_node", "/")),
+            }
+            for kind, common in (("publishes", COMMON_PUBLISHED), ("subscribes", COMMON_SUBSCRIBED)):
+                beside = {absolute(one, "hri_node") for one in common}
+                names = {re.sub("anna[ab]", ANY_ID, n): t for n, t in real[kind].items() if n not in beside}
+                real[kind] = names
+    finally:
+        executor.shutdown()
+        for one in (node, friend):
+            one.destroy_node()
+    assert real == _listed_for(direction)
+
+
+def _listed_for(direction: str) -> dict[str, dict[str, list[str]]]:
+    """What hri_node is listed to have that goes one way, absolute name to types."""
+    node = INTERFACES["hri_node"]
+    other = {"in": "direction: out", "out": "direction: in"}[direction]
+    # Frames of faces come of our own people.
+    absent = {"/tf"} if direction == "in" else set()
+    return {
+        kind: {
+            absolute(i.name, "hri_node"): [i.type]
+            for i in getattr(node, kind)
+            if i.when != other and i.name not in absent
+        }
+        for kind in ("publishes", "subscribes")
+    }
+
+
 def test_the_policy_allows_what_is_listed_and_nothing_else() -> None:
     rights = allowed(policy("robot1"))
     for node in INTERFACES.values():
@@ -126,13 +199,39 @@ def test_the_policy_allows_what_is_listed_and_nothing_else() -> None:
             (("action", "execute"), node.actions, ()),
         ):
             wanted = {absolute(n, node.node, "/robot1") for n in (*(i.name for i in entries), *common)}
+            ids = OWN_IDS if key[1] == "publish" else OTHERS_IDS
+            wanted = {name.replace(ANY_ID, ids) for name in wanted}
             assert rights.get((node.node, f"{key[0]}s", key[1]), set()) == wanted
-    assert not any("*" in name for names in rights.values() for name in names)
+
+
+def test_patterns_stand_for_ids_of_ros4hri_and_for_nothing_else() -> None:
+    """DDS-Security matches names of topics by fnmatch, in which an asterisk also takes slashes."""
+    rights = allowed(policy("robot1"))
+    for (node, _, right), names in rights.items():
+        for name in names:
+            if not set("*?[") & set(name):
+                continue
+            assert (node, name.startswith("/humans/")) == ("hri_node", True)
+            assert "*" not in name or right == "subscribe"
+            before, after = name.split(OWN_IDS if right == "publish" else OTHERS_IDS)
+            assert not set("*?[") & set(before + after)
+            assert before.endswith("/")
+            assert after.startswith("/")
+    (ours,) = (name for name in rights["hri_node", "topics", "publish"] if name.endswith("/roi"))
+    (theirs,) = (name for name in rights["hri_node", "topics", "subscribe"] if name.endswith("/landmarks"))
+    new_id = IdSource(None)
+    assert all(fnmatchcase(f"/humans/faces/{new_id()}/roi", ours) for _ in range(50))
+    for other in ("abcd", "abcdef", "ABCDE", "a/b/c", "abcde/roi/x"):
+        assert not fnmatchcase(f"/humans/faces/{other}/roi", ours)
+    assert fnmatchcase("/humans/faces/f_17/landmarks", theirs)
+    for topic in ("/humans/faces/f_17/roi", "/humans/persons/f_17/landmarks", "/humans/faces/landmarks"):
+        assert not fnmatchcase(topic, theirs)
 
 
 def test_one_enclave_holds_all_nodes_of_a_single_process() -> None:
     enclaves = {e.get("path"): len(list(e.iter("profile"))) for e in Xml.fromstring(policy()).iter("enclave")}
-    assert enclaves["/hmgen_ros/single_process"] == len(INTERFACES)
+    # hri_node has a process of its own in any case.
+    assert enclaves["/hmgen_ros/single_process"] == len(INTERFACES) - 1
     assert len(enclaves) == len(INTERFACES) + 1
 
 

@@ -143,12 +143,24 @@ class Run:
         spec.loader.exec_module(module)
         module.generate_launch_description()
         self.later: list[Any] = []
+        self._module, self._when_ready = module, getattr(module, "_when_ready", None)
         module._when_ready = lambda context, action: self.later.append(action)
         values = {name: default for name, (default, _) in module.ARGUMENTS.items()}
         assert set(arguments) <= set(values)
         self.actions = module._actions(SimpleNamespace(values=values | arguments))
         made = [*self.actions, *self.later]
         self.named = {action.executable: action for action in made if hasattr(action, "executable")}
+
+    def awaited(self, **arguments: str) -> set[str]:
+        """Nodes that have to be ready before anything is played."""
+        waits: list[set[str]] = []
+        self._module._start_when_ready = lambda context, action, names: waits.append(names)
+        loop = SimpleNamespace(create_task=lambda task: task)
+        values = {name: default for name, (default, _) in self._module.ARGUMENTS.items()} | arguments
+        self._when_ready(
+            SimpleNamespace(values=values, asyncio_loop=loop, add_completion_future=lambda _: None), None
+        )
+        return waits[0]
 
     def parameters(self, executable: str) -> dict[str, Any]:
         """Values given besides the parameter file."""
@@ -211,6 +223,42 @@ def test_single_process_gets_the_source(monkeypatch: pytest.MonkeyPatch) -> None
     assert run.parameters("single_process")["publish_clock"] is True
     # A name would be given to every node of the process.
     assert not hasattr(process, "name")
+
+
+@pytest.mark.parametrize(("hri", "direction"), [("true", "out"), ("out", "out"), ("in", "in")])
+def test_hri_runs_beside_perception_or_in_its_place(
+    monkeypatch: pytest.MonkeyPatch, hri: str, direction: str
+) -> None:
+    run = Run(PREDICT, monkeypatch, hri=hri, camera_info_topic="/cam/info", source="talk.mp4")
+    node = run.named["hri_node"]
+    assert (node.name, run.parameters("hri_node")["direction"]) == ("hri_node", direction)
+    assert ("camera_info", "/cam/info") in node.remappings
+    assert ("perception_node" in run.named) == (direction == "out")
+    assert {"interaction_node", "head_motion_node"} <= set(run.named)
+
+
+def test_hri_has_a_process_of_its_own_beside_a_single_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(PREDICT, monkeypatch, hri="true", single_process="true")
+    assert set(run.named) == {"single_process", "hri_node"}
+    with pytest.raises(RuntimeError, match="single_process:=false"):
+        Run(PREDICT, monkeypatch, hri="in", single_process="true")
+    with pytest.raises(RuntimeError, match="hri is 'maybe'"):
+        Run(PREDICT, monkeypatch, hri="maybe")
+
+
+@pytest.mark.parametrize(
+    ("hri", "single", "awaited"),
+    [
+        ("in", "false", {"interaction_node", "head_motion_node"}),
+        ("out", "false", {"perception_node", "interaction_node", "head_motion_node"}),
+        ("out", "true", {"perception_node"}),
+    ],
+)
+def test_a_source_waits_for_whoever_takes_its_place(
+    monkeypatch: pytest.MonkeyPatch, hri: str, single: str, awaited: set[str]
+) -> None:
+    run = Run(PREDICT, monkeypatch)
+    assert run.awaited(hri=hri, single_process=single) == awaited
 
 
 def test_a_player_waits_for_perception(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 
 import yaml
 
+#: Stands for the id of a person, a face or a voice in the name of a topic.
+ANY_ID = "<id>"
+
 #: What every lifecycle node has besides: topics it publishes and subscribes to, and services it answers.
 COMMON_PUBLISHED = ("/diagnostics", "/parameter_events", "/rosout", "~/transition_event")
 COMMON_SUBSCRIBED = ("/clock",)
@@ -36,7 +39,8 @@ class Interface:
     """One topic, service or action of a node.
 
     Attributes:
-        name: relative unless it begins with ``/``; ``~/`` is the node's own.
+        name: relative unless it begins with ``/``; ``~/`` is the node's own. :data:`ANY_ID` in it stands for
+            an id: there is one such topic for each.
         type: ``package/msg/Name``, ``package/srv/Name`` or ``package/action/Name``.
         text: what it carries.
         rate: how often it is published, "" for what is not.

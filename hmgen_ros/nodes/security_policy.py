@@ -1,6 +1,11 @@
 """The SROS2 policy of all nodes: each may do what :mod:`hmgen_ros.nodes.interfaces` says, and nothing else.
 
-An enclave holds the keys of a process. Each node has one of its own, and ``single_process`` one for all.
+An enclave holds the keys of a process. Each node has one of its own, and ``single_process`` one for all but
+``hri_node``, which always has a process to itself.
+
+Topics of ROS4HRI bear ids that nobody knows beforehand. DDS-Security matches names of topics by ``fnmatch``,
+so the id, and only the id, is a pattern: where we publish, ids as perception makes them; where we subscribe,
+any, as they are another perception's.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 from hmgen_ros.nodes.interfaces import (
+    ANY_ID,
     COMMON_PUBLISHED,
     COMMON_SERVICES,
     COMMON_SUBSCRIBED,
@@ -19,10 +25,14 @@ from hmgen_ros.nodes.interfaces import (
     absolute,
     load_interfaces,
 )
+from hmgen_ros.perception.track import ID_LENGTH
 
 #: Of the policy format.
 VERSION = "0.2.0"
 SINGLE_PROCESS = "single_process"
+#: Ids of our own perception, and anybody's, as patterns of ``fnmatch``.
+OWN_IDS, OTHERS_IDS = "[a-z]" * ID_LENGTH, "*"
+_APART = "hri_node"
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,8 @@ def policy(namespace: str = "", enclaves: str = "/hmgen_ros", remap: Mapping[str
     root = Xml.Element("policy", version=VERSION)
     inside = Xml.SubElement(root, "enclaves")
     nodes = load_interfaces()
-    for enclave, members in [(node.node, [node]) for node in nodes] + [(SINGLE_PROCESS, nodes)]:
+    together = [node for node in nodes if node.node != _APART]
+    for enclave, members in [*((node.node, [node]) for node in nodes), (SINGLE_PROCESS, together)]:
         path = f"/{enclaves.strip('/')}/{enclave}".replace("//", "/")
         profiles = Xml.SubElement(Xml.SubElement(inside, "enclave", path=path), "profiles")
         for node in members:
@@ -89,7 +100,9 @@ def _profile(profiles: Xml.Element, node: NodeInterfaces, ns: str, remap: Mappin
     profile = Xml.SubElement(profiles, "profile", ns=ns, node=node.node)
 
     def allow(kind: str, right: str, names: Iterable[str]) -> None:
-        wanted = sorted({absolute(remap.get(name, name), node.node, ns) for name in names})
+        full = {absolute(remap.get(name, name), node.node, ns) for name in names}
+        ids = OWN_IDS if right == "publish" else OTHERS_IDS
+        wanted = sorted(name.replace(ANY_ID, ids) for name in full)
         if wanted:
             listed = Xml.SubElement(profile, f"{kind}s", {right: "ALLOW"})
             for name in wanted:
