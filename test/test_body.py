@@ -124,6 +124,9 @@ def test_a_look_is_told_one_call_later_and_only_when_it_is_time(model, images):
         looks = [finder.update(image, i, faces) for i, image in enumerate(images[:10])]
         finder.every = 1
         looks += [finder.update(image, 10 + i, faces) for i, image in enumerate(images[10:14])]
+        finder.every = 0
+        rest = [finder.update(image, 14 + i, faces) for i, image in enumerate(images[10:14])]
+        assert [look is None for look in rest] == [False, True, True, True]
         finder.close()
         told[concurrent] = looks
     stamps = [None if look is None else look.stamp_ns for look in told[False]]
@@ -181,16 +184,21 @@ def test_bodies_can_be_switched_off_and_slowed_down(model):
     off = Perception(PerceptionConfig(workers=1, body=BodyConfig(enabled=False)), None, model)
     assert off.body_every == 0
     on = Perception(PerceptionConfig(workers=1), None, model)
+    rates = []
     for _ in range(50):
         on.took(1000.0)
-    assert on.body_every > PerceptionConfig().body.every
+        rates.append(on.body_every)
+    every = PerceptionConfig().body.every
+    assert list(dict.fromkeys(rates)) == [every, 2 * every, 0]
     on.body_every = 12
     assert on.body_every == 12
     off.close()
     on.close()
 
 
-@pytest.mark.parametrize("field", [{"every": 0}, {"min_score": 1.5}, {"min_joint_score": -0.1}])
+@pytest.mark.parametrize(
+    "field", [{"every": 0}, {"every": 13}, {"min_score": 1.5}, {"min_joint_score": -0.1}]
+)
 def test_bad_settings_are_named(field):
     with pytest.raises(ValueError, match=next(iter(field))):
         BodyConfig(**field)

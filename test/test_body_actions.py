@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hmgen_ros.evaluation.synthetic_bodies import BodyView, record
-from hmgen_ros.perception.body import Joint
+from hmgen_ros.perception.body import MOST_EVERY, Joint
 from hmgen_ros.perception.body_actions import OBSERVED, BodyActionConfig, BodyActions
 from hmgen_ros.perception.body_history import motion
-from hmgen_ros.types import Action
+from hmgen_ros.types import TICK_NS, Action
 
 #: What stick people do that is told apart from the rest without fail.
 SURE = (Action.HAND_GESTURE, Action.WALKING, Action.DRINKING, Action.HAIR_TOUCHING)
@@ -148,3 +148,7 @@ def test_motion_of_a_straight_line(speed, angle):
 def test_thresholds_must_be_positive():
     with pytest.raises(ValueError, match="walk_speed must be above 0"):
         BodyActionConfig(walk_speed=0.0)
+
+
+def test_looks_as_seldom_as_may_be_set_tell_something_even_if_two_images_are_missing():
+    assert BodyActionConfig().max_gap_s > (MOST_EVERY + 2) * TICK_NS / 1e9

@@ -28,8 +28,13 @@ from hmgen_ros.types import TICK_NS, Counts, Frame
 TIMES = st.lists(st.floats(0, 500), max_size=2000)
 
 
-def governor(has_body: bool = True, **settings: float) -> LoadGovernor:
-    return LoadGovernor(LoadConfig(**settings), has_body, Counts())
+def governor(body_every: int = 5, **settings: float) -> LoadGovernor:
+    return LoadGovernor(LoadConfig(**settings), body_every, Counts())
+
+
+def share(slowdown: int) -> float:
+    """Of how often it is done otherwise."""
+    return 1 / slowdown if slowdown else 0.0
 
 
 def levels(one: LoadGovernor, cost: object, images: int) -> list[int]:
@@ -46,14 +51,26 @@ def test_bodies_are_given_up_before_faces() -> None:
     assert STEPS[0] == Slowdown(1, 1)
     for less, more in pairwise(STEPS):
         assert more != less
-        assert more.body >= less.body
-        assert more.detector >= less.detector
-        assert more.detector == 1 or more.body == max(step.body for step in STEPS)
+        assert share(more.body) <= share(less.body)
+        assert share(more.detector) <= share(less.detector)
+        assert more.detector == 1 or more.body == 0
 
 
-@given(TIMES, st.booleans())
-def test_it_moves_one_step_at_a_time_and_says_so(times: list[float], has_body: bool) -> None:
-    one = governor(has_body)
+@pytest.mark.parametrize(
+    ("every", "bodies"), [(0, [1]), (2, [1, 2, 0]), (6, [1, 2, 0]), (7, [1, 0]), (12, [1, 0])]
+)
+def test_looks_for_bodies_that_would_tell_nothing_are_left_out(every: int, bodies: list[int]) -> None:
+    one, found = governor(every), []
+    for _ in range(10 * WINDOW):
+        found.append(one.slowdown.body)
+        one.observe(100.0)
+    assert list(dict.fromkeys(found)) == bodies
+    assert one.slowdown.detector == 4
+
+
+@given(TIMES, st.sampled_from([0, 5]))
+def test_it_moves_one_step_at_a_time_and_says_so(times: list[float], body_every: int) -> None:
+    one = governor(body_every)
     level = since = 0
     for ms in times:
         changed = one.observe(ms)
@@ -62,9 +79,9 @@ def test_it_moves_one_step_at_a_time_and_says_so(times: list[float], has_body: b
         assert abs(one.level - level) <= 1
         assert not changed or since >= WINDOW
         level, since = one.level, 0 if changed else since
-        assert 0 <= level < (len(STEPS) if has_body else 3)
+        assert 0 <= level < (len(STEPS) if body_every else 3)
         assert one.counts["load_lowered"] - one.counts["load_raised"] == level
-    again = governor(has_body)
+    again = governor(body_every)
     for ms in times:
         again.observe(ms)
     assert (again.level, dict(again.counts.items())) == (one.level, dict(one.counts.items()))
@@ -102,7 +119,7 @@ def test_a_load_on_the_edge_does_not_make_it_swing(base: float, body: float, det
     """Whatever the parts of the load: after the first minutes, at most one vain try in two minutes."""
 
     def cost(s: Slowdown) -> float:
-        return base + body / s.body + detector / s.detector
+        return base + body * share(s.body) + detector * share(s.detector)
 
     one = governor()
     windows = 30 * 60

@@ -196,7 +196,11 @@ class PerceptionNode(HmgenNode):
             return ""
         load = self._stream.perception.load
         less = {"bodies": load.slowdown.body, "new faces": load.slowdown.detector}
-        rarer = " and ".join(f"{what} {times} times less often" for what, times in less.items() if times > 1)
+        rarer = " and ".join(
+            f"{what} {f'{times} times less often' if times else 'not at all'}"
+            for what, times in less.items()
+            if times != 1
+        )
         budget = self.param("load.budget_ms")
         return f"too slow: an image took {load.image_ms:.0f} ms of {budget:.0f}; looking for {rarer}"
 

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 #: to multiples of STRIDE, so that a wide image costs less than a square one.
 LONG_SIDE, SHORT_SIDE, STRIDE = 256, 192, 32
 NUM_JOINTS = 17
+#: Ticks between two looks, at most: of looks that are further apart than 0.6 s (BodyActionConfig.max_gap_s)
+#: nothing is told, and an image or two may be missing.
+MOST_EVERY = 12
 
 
 class Joint(IntEnum):
@@ -45,7 +48,7 @@ class BodyConfig:
 
     Attributes:
         enabled: look for bodies at all, where perception is given the model.
-        every: ticks between two looks, 1 to 25: 5 makes 5 Hz.
+        every: ticks between two looks, 1 to :data:`MOST_EVERY`: 5 makes 5 Hz.
         min_score: in [0, 1]; a body below is not one.
         min_joint_score: in [0, 1]; a point of a body below is not visible.
     """
@@ -56,8 +59,8 @@ class BodyConfig:
     min_joint_score: float = 0.3
 
     def __post_init__(self) -> None:
-        if not 1 <= self.every <= 25:
-            raise ValueError(f"every must be between 1 and 25, got {self.every}")
+        if not 1 <= self.every <= MOST_EVERY:
+            raise ValueError(f"every must be between 1 and {MOST_EVERY}, got {self.every}")
         for name in ("min_score", "min_joint_score"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")

@@ -72,7 +72,7 @@ class BodyFinder:
         counts: where to count.
 
     Attributes:
-        every: ticks between two looks, at least 1; may be changed at any time.
+        every: ticks between two looks, 0: there are none; may be changed at any time.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class BodyFinder:
         pending, self._pending = self._pending, None
         look = None if pending is None else pending()
         self._since += elapsed
-        if self._since >= self.every and faces:
+        if self.every and self._since >= self.every and faces:
             self._since = 0
             self._pending = self._start(image, stamp_ns, dict(faces))
         return look

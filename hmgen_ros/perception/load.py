@@ -1,14 +1,16 @@
 """What perception does less often when the machine is too slow, and when it takes that up again.
 
 An image that is not perceived within its tick costs the next one. So before images are lost, bodies are
-looked for less often, then new faces; landmarks, tracks and voices are never touched. Only measured times
-decide, and only a live node hands them in: a replay takes the time it needs, and is the same every time.
+looked for less often and then not at all, then new faces less often; landmarks, tracks and voices are never
+touched. Only measured times decide, and only a live node hands them in: a replay takes the time it needs, and
+is the same every time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hmgen_ros.perception.body import MOST_EVERY
 from hmgen_ros.types import TICK_NS, Counts
 
 #: Images that are judged together: one second of a 25 Hz camera.
@@ -43,14 +45,14 @@ class LoadConfig:
 
 @dataclass(frozen=True, slots=True)
 class Slowdown:
-    """How many times less often than set: bodies are looked for, and new faces."""
+    """How many times less often than set: bodies are looked for (0: not at all), and new faces."""
 
     body: int = 1
     detector: int = 1
 
 
 #: From nothing to all that can be done, bodies before faces.
-STEPS = (Slowdown(), Slowdown(2), Slowdown(5), Slowdown(5, 2), Slowdown(5, 4))
+STEPS = (Slowdown(), Slowdown(2), Slowdown(0), Slowdown(0, 2), Slowdown(0, 4))
 
 
 class LoadGovernor:
@@ -66,16 +68,17 @@ class LoadGovernor:
         image_ms: mean time of the last images judged together, 0 before the first.
     """
 
-    def __init__(self, config: LoadConfig, has_body: bool, counts: Counts) -> None:
+    def __init__(self, config: LoadConfig, body_every: int, counts: Counts) -> None:
         """Start with everything as set.
 
         Args:
             config: settings.
-            has_body: bodies are looked for at all; without, steps that only concern them are left out.
+            body_every: ticks between two looks for bodies, 0: there are none, and steps that only concern
+                them are left out.
             counts: where to count.
         """
         self._config = config
-        unlike = [Slowdown(step.body if has_body else 1, step.detector) for step in STEPS]
+        unlike = [Slowdown(_useful(step.body, body_every), step.detector) for step in STEPS]
         self._steps = tuple(dict.fromkeys(unlike))
         self.counts = counts
         self.level = 0
@@ -128,3 +131,10 @@ class LoadGovernor:
             self.level -= 1
             self.counts.add("load_raised")
             self._calm_windows, self._since_raised = 0, 0
+
+
+def _useful(slowdown: int, body_every: int) -> int:
+    """How many times less often to look for bodies where looks that tell nothing are left out."""
+    if not body_every:
+        return 1
+    return slowdown if slowdown * body_every <= MOST_EVERY else 0

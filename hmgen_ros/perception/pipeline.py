@@ -68,7 +68,7 @@ class Perception:
         self._bodies: BodyFinder | None = None
         if body is not None and c.body.enabled:
             self._bodies = BodyFinder(body, c.body, c.workers > 1, self.times, self.counts)
-        self.load = LoadGovernor(c.load, has_body=self._bodies is not None, counts=self.counts)
+        self.load = LoadGovernor(c.load, self.body_every, self.counts)
         self._tracker = Tracker(
             c.min_hits,
             c.max_missed,
@@ -115,7 +115,7 @@ class Perception:
     @body_every.setter
     def body_every(self, ticks: int) -> None:
         if self._bodies is not None:
-            self._bodies.every = max(1, ticks)
+            self._bodies.every = ticks
 
     def use_camera(self, matrix: NDArray[np.float64]) -> None:
         """Solve head poses with this ``[3, 3]`` camera matrix from the next image on."""
