@@ -15,10 +15,12 @@ from sensor_msgs.msg import CompressedImage
 from test_bag_reader import Recorder, camera_bag
 
 from hmgen_ros.evaluation.bag_action_log import ActionLog
-from hmgen_ros.evaluation.bag_actions import action_sums, action_values
+from hmgen_ros.evaluation.bag_action_values import action_values
+from hmgen_ros.evaluation.bag_actions import action_sums
 from hmgen_ros.evaluation.bag_heads import HeadLog, head_distances, head_values
 from hmgen_ros.evaluation.bag_reader import BagError
 from hmgen_ros.evaluation.bag_replay import Forecasters, ReplaySettings, Tick
+from hmgen_ros.evaluation.bag_stretches import whole
 from hmgen_ros.evaluation.bag_truth import BagTruth
 from hmgen_ros.evaluation.evaluate_bag import EvaluateBagConfig, evaluate_bag, find_bags
 from hmgen_ros.evaluation.perception_truth import SceneError
@@ -261,7 +263,7 @@ def test_people_of_two_publishers_are_no_clock() -> None:
     for tick, made in zip(ticks, oracle_ticks(len(ticks), 0.8), strict=True):
         log.add(replace(made, scene=replace(made.scene, tick=tick, reset=False)))
     assert [len(segment.index) for segment in log.segments] == [20, 1, 1, 1, 20]
-    scores = action_values(action_sums(log)["oracle"], log.horizons)
+    scores = action_values(whole(action_sums(log)["oracle"]), log.horizons)
     assert scores["by_horizon"]["0.2"]["people"] == 2 * 2 * (20 - 5)
 
 
@@ -296,7 +298,7 @@ def test_who_knows_the_future_has_the_best_scores(sure: float) -> None:
     log = ActionLog(SPACE, {"oracle": SPACE}, 40)
     for tick in oracle_ticks(150, sure):
         log.add(tick)
-    scores = action_values(action_sums(log)["oracle"], log.horizons)
+    scores = action_values(whole(action_sums(log)["oracle"]), log.horizons)
     assert scores["nll"] == pytest.approx(-np.log(sure), abs=1e-6)
     assert scores["brier"] == pytest.approx(2 * (1 - sure) ** 2, abs=1e-6)
     assert scores["f1"] == scores["onset_f1"] == 1.0
@@ -318,7 +320,7 @@ def test_truth_replaces_what_was_heard(tmp_path: Path) -> None:
     for tick in oracle_ticks(100, 0.8):
         log.add(tick)
     truth = BagTruth(path, SECOND)
-    sums = action_sums(log, truth)["oracle"]
+    sums = whole(action_sums(log, truth)["oracle"])
     assert truth.labels(log.segments[0]) == {"bob": "Bob"}
     assert dict(truth.counts.items()) == {"truth_unmatched": 1}
     # Ann is nobody in the file, and bob is heard in one of his two thirds.
@@ -345,7 +347,7 @@ def test_head_errors_are_distances_in_eye_distances() -> None:
             return HeadMotion(stamp, "ann", moved.astype(np.float32), head.origin_px, 60.0, poses)
 
         log.add(Tick(scene, {}, {"follow": (motion(3.0),), "hold": (motion(0.0),)}))
-    found = head_values(log.sums, log.horizons)
+    found = head_values({name: whole(sums) for name, sums in log.sums.items()}, log.horizons)
     for name, ticks in (("0.04", 1), ("0.4", 10), ("1", 25)):
         assert found["hold"][name]["error"] == pytest.approx(3 * ticks / 60, rel=1e-4)
         assert found["hold"][name]["yaw"] == pytest.approx(np.degrees(0.01 * ticks), rel=1e-3)
@@ -367,8 +369,8 @@ def scored(played: list[Scene]) -> tuple[int, int]:
         tick = forecasters.observe(scene)
         heads.add(tick)
         log.add(tick)
-    moved = head_values(heads.sums, heads.horizons)["hold"]["0.2"]["people"]
-    scores = action_values(action_sums(log)["persistence"], log.horizons)
+    moved = head_values({"hold": whole(heads.sums["hold"])}, heads.horizons)["hold"]["0.2"]["people"]
+    scores = action_values(whole(action_sums(log)["persistence"]), log.horizons)
     return moved, scores["by_horizon"]["0.2"]["people"]
 
 

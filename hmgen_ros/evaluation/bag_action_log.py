@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmgen_ros.evaluation.bag_replay import Tick
+from hmgen_ros.evaluation.bag_stretches import Stretches
 from hmgen_ros.evaluation.forecast_scores import first_to_speak
 from hmgen_ros.evaluation.model_scores import Translation
 from hmgen_ros.generators.action_space import KNOWN_BITS, ActionSpace
@@ -51,6 +52,7 @@ class Segment:
         first: its first tick on the clock.
         index: ``T`` ticks since the first one, ascending.
         stamps: ``T`` ns.
+        rows: ``T`` numbers of the stretches that the ticks lie in.
         masks: of each tick, person's id to bit mask.
         places: of each person, the sum of where the middle of the eyes was seen, and how often.
         forecasts: by model, one a tick.
@@ -60,6 +62,7 @@ class Segment:
     first: int
     index: list[int] = field(default_factory=list)
     stamps: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
     masks: list[dict[str, int]] = field(default_factory=list)
     places: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     forecasts: dict[str, list[Forecast]] = field(default_factory=dict)
@@ -89,11 +92,19 @@ class ActionLog:
         space: of the scores.
         horizons: ticks.
         segments: in order.
+        stretches: that they lie in.
     """
 
-    def __init__(self, space: ActionSpace, spaces: Mapping[str, ActionSpace], steps: int) -> None:
+    def __init__(
+        self,
+        space: ActionSpace,
+        spaces: Mapping[str, ActionSpace],
+        steps: int,
+        stretches: Stretches | None = None,
+    ) -> None:
         """Of models with action spaces of their own, whose forecasts reach ``steps`` ticks."""
         self.space = space
+        self.stretches = Stretches() if stretches is None else stretches
         self.horizons = tuple(h for h in HORIZONS if h <= steps) or (steps,)
         self.segments: list[Segment] = []
         self._into = {name: Translation(one, space) for name, one in spaces.items()}
@@ -106,6 +117,7 @@ class ActionLog:
         segment = self.segments[-1]
         segment.index.append(scene.tick - segment.first)
         segment.stamps.append(scene.stamp_ns)
+        segment.rows.append(self.stretches.row(scene.stamp_ns))
         segment.masks.append({person.person_id: person.actions for person in scene.people})
         for person in scene.people:
             if person.face is not None:

@@ -1,31 +1,27 @@
 """What forecasts of actions on a bag were worth, against what happened later in the same bag.
 
-Scores are first sums that can be added up over bags (:func:`action_sums`) and then values
-(:func:`action_values`). All models are scored in one action space, at every tick, over everybody who was
-known then and is known at the horizon.
+Scores are first sums over stretches of the bag, which can be added up; what they are worth is in
+:mod:`hmgen_ros.evaluation.bag_action_values`. All models are scored in one action space, at every tick, over
+everybody who was known then and is known at the horizon.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hmgen_ros.evaluation.bag_action_log import ActionLog, Forecast, Segment
+from hmgen_ros.evaluation.bag_stretches import Sums, add_up, runs, stack
 from hmgen_ros.evaluation.forecast_scores import (
-    auc,
     first_to_speak,
-    onset_f1,
     onset_sums,
     probability_sums,
-    probability_values,
-    reliability,
     turn_ends,
 )
 from hmgen_ros.generators.action_space import ABSENT, ActionSpace
-from hmgen_ros.types import CONCURRENT_ACTIONS, TICK_HZ, Action
+from hmgen_ros.types import CONCURRENT_ACTIONS, Action
 
 #: Ticks after a turn end in which the next speaker begins (1.6 s).
 TURN = 40
@@ -33,51 +29,48 @@ TURN = 40
 _LIKELY = 0.5
 #: Probabilities are told apart to a thousandth for areas under ROC curves.
 _LEVELS = 1001
-_AT_ONCE = 1000
 
-Sums = dict[str, NDArray[np.float64]]
 #: What happened instead of what was perceived: of some people's masks ``[T, N]`` at stamps ``[T]``.
 Truth = Callable[[Segment, NDArray[np.uint16]], NDArray[np.uint16]]
 
 
 def action_sums(log: ActionLog, truth: Truth | None = None) -> dict[str, Sums]:
-    """Sums for :func:`action_values` by model.
+    """Sums ``[B, ...]`` of each of the log's stretches, by model.
 
     Args:
         log: of one bag.
         truth: what happened, where it is known better than it was perceived.
     """
-    totals: dict[str, Sums] = {}
+    rows: dict[str, dict[int, Sums]] = {}
     for segment in log.segments:
         masks = segment.table()
         happened = log.space.observe_array(masks if truth is None else truth(segment, masks))
         for name, forecasts in segment.forecasts.items():
-            for sums in _segment_sums(log, segment, forecasts, happened):
-                add_up(totals.setdefault(name, {}), sums)
-    return totals
-
-
-def add_up(total: Sums, sums: Mapping[str, NDArray[np.float64]]) -> None:
-    """Add sums to a total, in place."""
-    for name, value in sums.items():
-        total[name] = total[name] + value if name in total else value
+            of_model = rows.setdefault(name, {})
+            for row, sums in _segment_sums(log, segment, forecasts, happened):
+                add_up(of_model.setdefault(row, {}), sums)
+    return {name: stack(of_model, len(log.stretches)) for name, of_model in rows.items()}
 
 
 def _segment_sums(
     log: ActionLog, segment: Segment, forecasts: Sequence[Forecast], happened: NDArray[np.int64]
-) -> list[Sums]:
+) -> Iterator[tuple[int, Sums]]:
+    """The numbers of the stretches of a segment, and their sums."""
     columns = {person: i for i, person in enumerate(segment.people())}
-    index = np.array(segment.index)
-    found = []
-    for start in range(0, len(index), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        given, known = _given(log, forecasts[part], columns)
-        then = _after(happened, index[part], np.array(log.horizons))
+    ends = turn_ends(happened, log.space)
+    for row, part in runs(segment.rows):
+        index, own = np.array(segment.index[part]), forecasts[part]
+        given, known = _given(log, own, columns)
+        then = _after(happened, index, np.array(log.horizons))
         then = np.where(known[:, None], then, ABSENT)
-        found.append(_probability_sums(given, then, log.space))
-    found.append(_onsets(log, index, forecasts, columns, happened))
-    found.append(_turns(log, index, forecasts, columns, happened))
-    return found
+        yield (
+            row,
+            {
+                **_probability_sums(given, then, log.space),
+                **_onsets(log, index, own, columns, happened),
+                **_turns(log, ends, index, own, columns, happened),
+            },
+        )
 
 
 def _given(
@@ -162,6 +155,7 @@ def _onsets(
 
 def _turns(
     log: ActionLog,
+    ends: NDArray[np.int64],
     index: NDArray[np.int64],
     forecasts: Sequence[Forecast],
     columns: Mapping[str, int],
@@ -170,7 +164,7 @@ def _turns(
     """Scores of who speaks first after a turn has ended, where somebody does within 1.6 s."""
     row_of = {int(tick): row for row, tick in enumerate(index)}
     levels, hits = np.zeros((_LEVELS, 2)), np.zeros(2)
-    for end in turn_ends(happened, log.space):
+    for end in ends:
         row = row_of.get(int(end))
         if row is None or end + TURN >= len(happened):
             continue
@@ -186,49 +180,3 @@ def _turns(
         levels += _levels(np.rint(starts.clip(0, 1) * (_LEVELS - 1)).astype(np.int64), spoke)
         hits += (float(spoke[int(starts.argmax())]), 1.0)
     return {"turns": levels, "turn_hits": hits}
-
-
-def action_values(sums: Mapping[str, NDArray[np.float64]], horizons: Sequence[int]) -> dict[str, Any]:
-    """One model's scores; numbers that cannot be had are NaN."""
-    found = probability_values(sums["scores"], sums["bins"])
-    names = [f"{ticks / TICK_HZ:g}" for ticks in horizons]
-    speaking = auc(sums["speaking"])
-    by_horizon = {
-        name: {
-            **{metric: float(value[i]) for metric, value in found.items()},
-            "speaking_auc": float(speaking[i]),
-            **_f1(sums["hits"][i]),
-            "people": int(sums["scores"][i, 2]),
-        }
-        for i, name in enumerate(names)
-    }
-    hit, turns = sums["turn_hits"]
-    return {
-        **{metric: _mean(value) for metric, value in found.items()},
-        "f1": _mean([one["f1"] for one in by_horizon.values()]),
-        "onset_f1": float(onset_f1(sums["onsets"])),
-        "next_speaker_auc": float(auc(sums["turns"])),
-        "next_speaker_hits": float(hit / turns) if turns else float("nan"),
-        "turn_ends": int(turns),
-        "by_horizon": by_horizon,
-        "reliability": reliability(sums["bins"].sum(axis=0)),
-    }
-
-
-def _mean(values: ArrayLike) -> float:
-    """Over horizons that something could be scored at; NaN without any."""
-    known = np.asarray(values, np.float64)
-    known = known[np.isfinite(known)]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-def _f1(hits: NDArray[np.float64]) -> dict[str, Any]:
-    """F1 of all actions together and of each that happened or was forecast, from ``[K, 3]``."""
-    found = {
-        action.label: float(2 * hits[i, 0] / (2 * hits[i, 0] + hits[i, 1] + hits[i, 2]))
-        for i, action in enumerate(CONCURRENT_ACTIONS)
-        if hits[i].any()
-    }
-    total = hits.sum(axis=0)
-    whole = 2 * total[0] + total[1] + total[2]
-    return {"f1": float(2 * total[0] / whole) if whole else float("nan"), "f1_by_action": found}

@@ -151,7 +151,7 @@ def reliability_figure(models: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def horizon_figure(models: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, str]) -> str:
-    """Scores by horizon: a panel a metric, a line a model.
+    """Scores by horizon: a panel a metric, a line a model, and around it what its intervals hold.
 
     Args:
         models: ``by_horizon`` of each.
@@ -163,7 +163,9 @@ def horizon_figure(models: Mapping[str, Mapping[str, Any]], metrics: Mapping[str
         for name, by_horizon in models.items():
             ahead = [float(horizon) for horizon in by_horizon]
             values = [one.get(metric) for one in by_horizon.values()]
-            panel.plot(ahead, [np.nan if v is None else v for v in values], ".-", lw=1.2, label=name)
+            drawn = panel.plot(ahead, [np.nan if v is None else v for v in values], ".-", lw=1.2, label=name)
+            held = [one.get("ci95", {}).get(metric) or (np.nan, np.nan) for one in by_horizon.values()]
+            panel.fill_between(ahead, *zip(*held, strict=True), color=drawn[0].get_color(), alpha=0.12, lw=0)
         panel.set(title=title, xlabel="seconds ahead")
         panel.tick_params(labelsize=8)
     axes[0].legend(fontsize=7)

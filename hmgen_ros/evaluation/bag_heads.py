@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from hmgen_ros.evaluation.bag_replay import HOLD, Tick
+from hmgen_ros.evaluation.bag_stretches import Measures, Stretches, Sums
 from hmgen_ros.evaluation.motion_inception import MotionInception
 from hmgen_ros.evaluation.motion_metrics import (
     Dynamics,
@@ -37,27 +38,38 @@ MOST_WINDOWS = 1200
 #: Ticks between the windows of one head, at least.
 _STRIDE = 10
 
-Sums = dict[str, NDArray[np.float64]]
-
 
 class HeadLog:
     """Adds up errors while a bag is played, and keeps some whole forecasts.
 
     Attributes:
         horizons: ticks.
-        sums: by model: ``errors`` ``[H, 5]``: distance in eye distances, absolute yaw, pitch and roll in
-            degrees, people.
+        stretches: that the forecasts were made in.
         windows: by model, and of what happened (``real``): ``[steps + 1, 68, 2]`` pixels each.
     """
 
-    def __init__(self, models: Sequence[str], steps: int, ticks: int) -> None:
+    def __init__(
+        self, models: Sequence[str], steps: int, ticks: int, stretches: Stretches | None = None
+    ) -> None:
         """Of forecasts of ``steps`` ticks in a bag of about ``ticks``."""
         self.horizons = tuple(h for h in HORIZONS if h <= steps)
-        self.sums: dict[str, Sums] = {name: {"errors": np.zeros((len(self.horizons), 5))} for name in models}
+        self.stretches = Stretches() if stretches is None else stretches
+        #: Of each stretch, ``[M, H, 5]``.
+        self._errors: dict[int, NDArray[np.float64]] = {}
         self.windows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ("real", *models)}
         self._models, self._steps = tuple(models), steps
         self._stride = max(_STRIDE, -(-4 * ticks // MOST_WINDOWS))
         self._past: dict[int, Tick] = {}
+
+    @property
+    def sums(self) -> dict[str, Sums]:
+        """By model ``errors`` ``[B, H, 5]`` of each stretch.
+
+        Distance in eye distances, absolute yaw, pitch and roll in degrees, people.
+        """
+        empty = np.zeros((len(self._models), len(self.horizons), 5))
+        rows = np.stack([self._errors.get(row, empty) for row in range(len(self.stretches))])
+        return {name: {"errors": rows[:, i]} for i, name in enumerate(self._models)}
 
     def add(self, tick: Tick) -> None:
         """Compare what is seen now with what was forecast, and remember what is forecast now."""
@@ -75,17 +87,19 @@ class HeadLog:
             self._keep(now - self._steps)
 
     def _compare(self, before: Tick, faces: Mapping[str, Face], row: int, ahead: int) -> None:
+        stretch = self.stretches.row(before.scene.stamp_ns)
+        errors = self._errors.setdefault(stretch, np.zeros((len(self._models), len(self.horizons), 5)))
         for motions in self._motions(before):
             face = faces.get(motions[0].person_id)
             if face is None or face.pose is None:
                 continue
             pose = np.array([face.pose.yaw, face.pose.pitch, face.pose.roll])
-            for name, motion in zip(self._models, motions, strict=True):
+            for model, motion in enumerate(motions):
                 away = motion.landmarks_px[ahead - 1] - face.landmarks_px
                 distance = np.sqrt(np.square(away, dtype=np.float64).sum() / NUM_LANDMARKS) / motion.scale_px
                 turned = motion.pose[ahead - 1].astype(np.float64) - pose
                 degrees = np.degrees(np.abs((turned + np.pi) % (2 * np.pi) - np.pi))
-                self.sums[name]["errors"][row] += (distance, *degrees, 1.0)
+                errors[model, row] += (distance, *degrees, 1.0)
 
     def _motions(self, tick: Tick) -> list[list[HeadMotion]]:
         """Every model's forecast of each head that all of them forecast."""
@@ -115,31 +129,43 @@ def _landmarks(tick: Tick | None, person_id: str) -> NDArray[np.float32] | None:
     return None
 
 
+def head_measures(sums: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[str, Measures]:
+    """What can be told of any choice of stretches, from the sums ``[..., H, 5]`` of every model.
+
+    Returns:
+        By model ``error``, ``yaw``, ``pitch``, ``roll`` and their mean ``degrees``; where ``hold`` is among
+        the models ``to_hold``, the error in those of it; ``[..., H]`` each. NaN where nobody was scored.
+    """
+    found: dict[str, Measures] = {}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = {name: s["errors"][..., :4] / s["errors"][..., 4:] for name, s in sums.items()}
+        for name, mean in means.items():
+            found[name] = {"error": mean[..., 0], "degrees": mean[..., 1:].mean(axis=-1)}
+            found[name] |= {axis: mean[..., 1 + i] for i, axis in enumerate(("yaw", "pitch", "roll"))}
+            if HOLD in means:
+                found[name]["to_hold"] = mean[..., 0] / means[HOLD][..., 0]
+    return found
+
+
+def head_support(sums: Sums) -> NDArray[np.int64]:
+    """``[H]`` how many stretches of ``[B, H, 5]`` have anybody to score."""
+    return np.asarray((sums["errors"][..., 4] > 0).sum(axis=0))
+
+
 def head_values(
     sums: Mapping[str, Mapping[str, NDArray[np.float64]]], horizons: Sequence[int]
 ) -> dict[str, Any]:
-    """Errors by model and horizon.
-
-    Returns:
-        ``error`` (eye distances), ``yaw``, ``pitch``, ``roll`` (degrees), ``degrees`` (their mean),
-        ``people`` scored, and ``to_hold``: the error in those of a head that stands still.
-    """
-    found: dict[str, Any] = {}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        means = {name: s["errors"][:, :4] / s["errors"][:, 4:] for name, s in sums.items()}
-        ratio = {name: mean[:, 0] / means[HOLD][:, 0] for name, mean in means.items()}
-    for name, mean in means.items():
-        found[name] = {
+    """:func:`head_measures` of all stretches and ``people`` scored, by model and horizon."""
+    return {
+        name: {
             f"{ticks / TICK_HZ:g}": {
-                "error": float(mean[i, 0]),
-                "degrees": float(mean[i, 1:].mean()),
-                **{axis: float(mean[i, 1 + j]) for j, axis in enumerate(("yaw", "pitch", "roll"))},
-                "to_hold": float(ratio[name][i]),
+                **{metric: float(value[i]) for metric, value in found.items()},
                 "people": int(sums[name]["errors"][i, 4]),
             }
             for i, ticks in enumerate(horizons)
         }
-    return found
+        for name, found in head_measures(sums).items()
+    }
 
 
 @torch.inference_mode()

@@ -17,7 +17,8 @@ caption { text-align: left; font-weight: 600; padding-bottom: .3em }
 td, th { border: 1px solid #ccc; padding: .25em .6em; text-align: right }
 td:first-child, th:first-child { text-align: left }
 img { max-width: 100%; display: block; margin: .5em 0 }
-.note { color: #555 }
+.note, small { color: #555 }
+small { white-space: nowrap }
 """
 _ACTION_METRICS = {
     "nll": "NLL",
@@ -79,9 +80,15 @@ def html_report(report: Mapping[str, Any], sections: Sequence[Section], notes: S
 def _table(grid: Grid) -> str:
     head = "".join(f"<th>{escape(text)}</th>" for text in grid.head)
     rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in grid.rows
+        "<tr>" + "".join(f"<td>{_lines(text)}</td>" for text in row) + "</tr>" for row in grid.rows
     )
     return f"<table><caption>{escape(grid.title)}</caption><tr>{head}</tr>{rows}</table>"
+
+
+def _lines(text: str) -> str:
+    """A cell; what stands below its first line is smaller."""
+    first, *more = escape(text).split("\n")
+    return first + "".join(f"<br><small>{line}</small>" for line in more)
 
 
 def _picture(address: str, what: str) -> str:

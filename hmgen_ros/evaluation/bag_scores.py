@@ -1,11 +1,9 @@
-"""One bag played and scored: sums that can be added up over bags, and the values they give."""
+"""One bag played and scored: sums over its stretches, which can be added up over bags."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from hmgen_ros.evaluation.bag_action_log import ActionLog
-from hmgen_ros.evaluation.bag_actions import Sums, action_sums, action_values, add_up
-from hmgen_ros.evaluation.bag_heads import HeadLog, head_distances, head_values
+from hmgen_ros.evaluation.bag_actions import action_sums
+from hmgen_ros.evaluation.bag_heads import HeadLog, head_distances
 from hmgen_ros.evaluation.bag_inputs import Choice, Inputs, choose
 from hmgen_ros.evaluation.bag_reader import Bag, BagError
 from hmgen_ros.evaluation.bag_replay import Digest, Replay, ReplaySettings, Tick
+from hmgen_ros.evaluation.bag_stretches import Stretches, Sums
 from hmgen_ros.evaluation.bag_truth import BagTruth
 from hmgen_ros.generators.action_space import ActionSpace
 from hmgen_ros.generators.group_forecaster import ACTION_PREDICTORS, DEFAULT_ACTION_PREDICTOR
@@ -51,8 +50,9 @@ class BagScores:
 
     Attributes:
         facts: what was in it and what became of it.
-        actions: sums by model.
-        heads: sums by model.
+        starts: stamps at which its stretches begin, ns.
+        actions: sums of every stretch by model.
+        heads: the same.
         distances: distances of head motion by model.
         horizons: ticks of actions and of heads.
         perceived: true speech that was perceived, that was not, and speech that was none; 0 without truth.
@@ -62,6 +62,7 @@ class BagScores:
     """
 
     facts: dict[str, Any]
+    starts: tuple[int, ...]
     actions: dict[str, Sums]
     heads: dict[str, Sums]
     distances: dict[str, dict[str, float]]
@@ -117,9 +118,10 @@ class _Run:
     def play(self, progress: Callable[[float, float], None]) -> BagScores:
         s = self._settings.replay
         spaces = self._replay.forecasters.spaces
-        actions = ActionLog(_common_space(spaces), spaces, steps_of(s.horizon_s))
+        stretches = Stretches()
+        actions = ActionLog(_common_space(spaces), spaces, steps_of(s.horizon_s), stretches)
         ticks = round(self._bag.duration_s * TICK_HZ)
-        heads = HeadLog(self._replay.forecasters.heads, steps_of(s.head_horizon_s), ticks)
+        heads = HeadLog(self._replay.forecasters.heads, steps_of(s.head_horizon_s), ticks, stretches)
         clock = (time.monotonic(), time.process_time())
         for tick in self._replay.ticks():
             if not self._ticks:
@@ -173,6 +175,7 @@ class _Run:
                 names |= truth.labels(segment)
         return BagScores(
             facts,
+            tuple(actions.stretches.starts),
             sums,
             heads.sums,
             head_distances(heads.windows),
@@ -234,56 +237,4 @@ def _delay(values: Sequence[int]) -> dict[str, Any]:
         return {**found, "note": "received in the time of the stamps: recorded faster than real time"}
     if abs(p50) > 1e3 * _SAME_CLOCK_S or p50 < 0:
         return {**found, "note": "stamps and recorder have different clocks"}
-    return found
-
-
-def report_of(scores: Sequence[BagScores], settings: BagSettings) -> dict[str, Any]:
-    """The scores of one bag, or of several taken together, as they are written to JSON."""
-    actions: dict[str, Sums] = {}
-    heads: dict[str, Sums] = {}
-    perceived = np.zeros(3)
-    for one in scores:
-        for total, part in ((actions, one.actions), (heads, one.heads)):
-            for name, sums in part.items():
-                add_up(total.setdefault(name, {}), sums)
-        perceived = perceived + one.perceived
-    action_horizons, head_horizons = scores[0].horizons
-    moved = head_values(heads, head_horizons)
-    distances = _mean_distances([one.distances for one in scores])
-    s = settings.replay
-    return {
-        "model": s.model,
-        "head_model": s.head_model,
-        "actions": {name: action_values(sums, action_horizons) for name, sums in actions.items()},
-        "heads": {name: {"by_horizon": one, "distances": distances.get(name)} for name, one in moved.items()},
-        "perceived_speech": _perceived(perceived, settings),
-    }
-
-
-def _perceived(heard: np.ndarray, settings: BagSettings) -> dict[str, float] | None:
-    """How well speech was perceived, where the truth is known."""
-    if settings.truth is None:
-        return None
-    found, lost, wrong = (float(value) for value in heard)
-    with suppress(ZeroDivisionError):
-        return {
-            "precision": found / (found + wrong),
-            "recall": found / (found + lost),
-            "f1": 2 * found / (2 * found + lost + wrong),
-        }
-    return {"precision": math.nan, "recall": math.nan, "f1": math.nan}
-
-
-def _mean_distances(parts: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
-    """Means over bags, weighted by their windows; of one bag its own."""
-    found: dict[str, dict[str, float]] = {}
-    for name in dict.fromkeys(name for part in parts for name in part):
-        rows = [part[name] for part in parts if name in part]
-        weights = [row["windows"] for row in rows]
-        found[name] = {
-            metric: float(np.average([row[metric] for row in rows], weights=weights))
-            for metric in rows[0]
-            if metric != "windows"
-        }
-        found[name]["windows"] = float(sum(weights))
     return found

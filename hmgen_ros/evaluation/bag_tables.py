@@ -54,6 +54,18 @@ def cell(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
+def sure(value: Any, interval: Sequence[float] | None, digits: int = 3) -> str:
+    """A number and, in a second line, the interval that holds it, where that can be told."""
+    if interval is None or value is None:
+        return cell(value, digits)
+    return f"{cell(value, digits)}\n{interval[0]:.{digits}f} to {interval[1]:.{digits}f}"
+
+
+def interval_notes(report: Mapping[str, Any]) -> list[str]:
+    """What the second lines of the tables tell, and why some are not there."""
+    return [note for note in (report["intervals"]["note"], report["differences"]["note"]) if note]
+
+
 def score_grids(report: Mapping[str, Any]) -> list[Grid]:
     """All scores of a report, which may hold models of another run beside its own."""
     actions, heads = report["actions"], report["heads"]
@@ -62,7 +74,7 @@ def score_grids(report: Mapping[str, Any]) -> list[Grid]:
             "Forecasts of actions, means over horizons",
             ["model", *_ACTIONS.values(), "turn ends"],
             [
-                [name, *(cell(one.get(metric)) for metric in _ACTIONS), cell(one.get("turn_ends"))]
+                [name, *(_scored(one, metric) for metric in _ACTIONS), cell(one.get("turn_ends"))]
                 for name, one in actions.items()
             ],
         )
@@ -77,13 +89,39 @@ def score_grids(report: Mapping[str, Any]) -> list[Grid]:
     if known:
         rows = [[name, *(cell(one.get(metric)) for metric in _DISTANCES)] for name, one in known.items()]
         grids.append(Grid("Heads: distances from how they really moved ↓", ["model", *_DISTANCES], rows))
+    return grids + _difference_grids(report["differences"])
+
+
+def _difference_grids(found: Mapping[str, Any]) -> list[Grid]:
+    """How much better the chosen models are than others."""
+    grids = []
+    for part, metrics in (("actions", _ACTIONS), ("heads", _HEAD)):
+        others = found[part]
+        # Differences of head errors are told at the last horizon, where they are largest.
+        flat = {name: one if part == "actions" else list(one.values())[-1] for name, one in others.items()}
+        shown = {
+            metric: title for metric, title in metrics.items() if any(metric in one for one in flat.values())
+        }
+        if not shown:
+            continue
+        where = "" if part == "actions" else f", {list(next(iter(others.values())))[-1]} s ahead"
+        rows = [
+            [name, *(sure(one[metric]["difference"], one[metric]["ci95"], 4) for metric in shown)]
+            for name, one in flat.items()
+        ]
+        title = f"{found['of'][part]} less others{where}"
+        grids.append(Grid(title, ["less", *shown.values()], rows))
     return grids
+
+
+def _scored(one: Mapping[str, Any], metric: str) -> str:
+    return sure(one.get(metric), one.get("ci95", {}).get(metric))
 
 
 def _by_horizon(title: str, models: Mapping[str, Any], metric: str) -> Grid:
     horizons = list(dict.fromkeys(h for one in models.values() for h in one["by_horizon"]))
     rows = [
-        [name, *(cell(one["by_horizon"].get(horizon, {}).get(metric)) for horizon in horizons)]
+        [name, *(_scored(one["by_horizon"].get(horizon, {}), metric) for horizon in horizons)]
         for name, one in models.items()
     ]
     return Grid(title, ["model", *horizons], rows)
@@ -119,6 +157,6 @@ def bag_grid(bags: Mapping[str, Any]) -> Grid:
     for name, one in bags.items():
         actions = one["actions"][one["model"]]
         head = list(one["heads"][one["head_model"]]["by_horizon"].values())[-1]
-        cells = [cell(actions.get(metric)) for metric in metrics]
-        rows.append([name, cell(one["duration_s"], 1), *cells, cell(head.get("error"))])
+        cells = [_scored(actions, metric) for metric in metrics]
+        rows.append([name, cell(one["duration_s"], 1), *cells, _scored(head, "error")])
     return Grid("bags", ["bag", "s", *(_ACTIONS[metric] for metric in metrics), "head, last horizon"], rows)

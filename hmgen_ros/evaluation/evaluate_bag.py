@@ -1,8 +1,8 @@
 """``hmgen evaluate bag``: plays recorded bags through perception and forecasters, and scores the forecasts.
 
 The bag's own later part is what happened, as perception sees it, or a file says who spoke when. The JSON file
-holds nothing that differs between two runs on one machine; wall-clock times are in ``NAME.timing.json``
-beside it.
+holds nothing that differs between two runs on one machine. Beside it are wall-clock times,
+``NAME.timing.json``, and what ``--compare`` needs to tell how sure differences are, ``NAME.stretches.json``.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from hmgen_ros.evaluation.bag_compare import OtherRun, stretches_file
 from hmgen_ros.evaluation.bag_config import EvaluateBagConfig
 from hmgen_ros.evaluation.bag_reader import BagError, bags_at
-from hmgen_ros.evaluation.bag_scores import BagScores, report_of, score_bag
-from hmgen_ros.evaluation.bag_tables import bag_grid, cell, fact_grid, score_grids
+from hmgen_ros.evaluation.bag_results import report_of
+from hmgen_ros.evaluation.bag_scores import BagScores, score_bag
+from hmgen_ros.evaluation.bag_stretch_sums import StretchSums
+from hmgen_ros.evaluation.bag_tables import bag_grid, cell, fact_grid, interval_notes, score_grids
 from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.generators.group_forecaster import ACTION_PREDICTORS
 
@@ -74,7 +77,7 @@ def evaluate_bag(config: EvaluateBagConfig, console: Console | None = None) -> d
     for option, package, extra in (("html", "matplotlib", "train"), ("rerun", "rerun", "rerun")):
         if getattr(config, option) is not None and find_spec(package) is None:
             raise ValueError(f"--{option} needs the package {package}; pip install 'hmgen_ros[{extra}]'")
-    other = None if config.compare is None else _other(config.compare)
+    other = None if config.compare is None else OtherRun.read(config.compare)
     bags = find_bags(config.bag)
     single = list(bags.values()) == [config.bag]
     if config.rerun is not None and not single:
@@ -82,17 +85,18 @@ def evaluate_bag(config: EvaluateBagConfig, console: Console | None = None) -> d
     played, failed = _play_all(bags, config, console)
     if not played:
         raise BagError(next(iter(failed.values())))
-    settings = config.settings()
-    whole = report_of([one.scores for one in played.values()], settings)
-    reports = {
-        name: {**one.scores.facts, **report_of([one.scores], settings)} for name, one in played.items()
-    }
-    report: dict[str, Any] = (
-        next(iter(reports.values())) if single else {"bags": reports, "failed": failed, "summary": whole}
-    )
-    report = _plain({**report, "settings": config.described()})
-    shown = _beside(_plain(whole), other, config)
-    _show(console, played, shown, None if single else reports)
+    settings, scores = config.settings(), [one.scores for one in played.values()]
+    whole = report_of(scores, settings, other)
+    alone = None
+    if not single:
+        alone = {
+            name: {**one.scores.facts, **report_of([one.scores], settings)} for name, one in played.items()
+        }
+    parts = {**scores[0].facts, **whole} if single else {"bags": alone, "failed": failed, "summary": whole}
+    report: dict[str, Any] = _plain({**parts, "settings": config.described()})
+    shown = _plain(whole)
+    shown = shown if other is None else other.beside(shown)
+    _show(console, played, shown, alone)
     for name, error in failed.items():
         console.print(f"[yellow]{name} was left out:[/yellow] {error}", highlight=False)
     _write(report, played, shown, config, console)
@@ -190,31 +194,6 @@ def _play(
     return _Played(replace(scores, log=None), pictures)
 
 
-def _other(path: Path) -> dict[str, Any]:
-    """The scores of another run."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        found = found.get("summary", found)
-        if not {"actions", "heads"} <= set(found):
-            raise ValueError("it has no actions and heads")
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} holds no results of hmgen evaluate bag: {error}") from error
-    return dict(found)
-
-
-def _beside(
-    report: Mapping[str, Any], other: Mapping[str, Any] | None, config: EvaluateBagConfig
-) -> dict[str, Any]:
-    """A report that holds the models of another one, too, named after its file."""
-    if other is None or config.compare is None:
-        return dict(report)
-    label = config.compare.stem
-    both = {}
-    for part in ("actions", "heads"):
-        both[part] = {**report[part], **{f"{name} ({label})": one for name, one in other[part].items()}}
-    return {**report, **both}
-
-
 def _show(
     console: Console,
     played: Mapping[str, _Played],
@@ -225,6 +204,8 @@ def _show(
     scores = next(iter(played.values())).scores
     first = fact_grid(scores.facts, scores.timing) if bags is None else bag_grid(bags)
     console.print(first.rich(), *(grid.rich() for grid in score_grids(report)))
+    for note in interval_notes(report):
+        console.print(note, highlight=False)
     heard = report["perceived_speech"]
     if heard is not None:
         said = ", ".join(f"{name} {cell(value)}" for name, value in heard.items())
@@ -242,6 +223,9 @@ def _write(
         _write_json(config.json, report)
         timing = {name: one.scores.timing for name, one in played.items()}
         _write_json(config.json.with_suffix(".timing.json"), _plain({"machine": machine(), "bags": timing}))
+        sums = StretchSums.of([one.scores for one in played.values()]).packed()
+        # Read by --compare, not by people: one line.
+        stretches_file(config.json).write_text(json.dumps(_plain(sums)) + "\n", encoding="utf-8")
         console.print(f"results: {config.json}", highlight=False)
     if config.html is None:
         return
@@ -252,13 +236,14 @@ def _write(
         for name, one in played.items()
     ]
     config.html.parent.mkdir(parents=True, exist_ok=True)
-    config.html.write_text(html_report(shown, sections, _notes(config)), encoding="utf-8")
+    config.html.write_text(html_report(shown, sections, _notes(config, shown)), encoding="utf-8")
     console.print(f"report: {config.html}", highlight=False)
 
 
-def _notes(config: EvaluateBagConfig) -> list[str]:
+def _notes(config: EvaluateBagConfig, shown: Mapping[str, Any]) -> list[str]:
     happened = _SEEN_NOTE if config.truth is None else _TRUTH_NOTE.format(config.truth.name)
-    return [f"Actions by {config.model}, heads by {config.head_model}.", happened, _HEAD_NOTE]
+    notes = [f"Actions by {config.model}, heads by {config.head_model}.", happened, _HEAD_NOTE]
+    return [*notes, *interval_notes(shown)]
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
