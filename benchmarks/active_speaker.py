@@ -64,6 +64,8 @@ SHIFTS_MS, ASKED = (0, 200, -200), (4 * TICK_HZ, 6 * TICK_HZ, 12 * TICK_HZ)
 #: Clips that follow each other in one chain.
 CHAIN = 9
 FORGIVEN_TICKS = 4
+#: As perception has it.
+LAG_NS = round(PerceptionConfig.audio_lag_ms * 1e6)
 
 
 def who_is_heard(watched: Sequence[Watched], seconds: float) -> dict[str, Any]:
@@ -171,7 +173,7 @@ def offsets(
 
 def _chain(clips: Sequence[Clip], sound: NDArray[np.float32], late_ms: int, embedder: Embedder) -> list[Told]:
     voice = VoiceActivity()
-    speaker = ActiveSpeaker(embedder, voice.probability_at, 80_000_000)
+    speaker = ActiveSpeaker(embedder, voice.probability_at, LAG_NS)
     moving = np.concatenate([1.0 / (1.0 + np.exp(-lip_odds(clip.landmarks))) for clip in clips])
     poses = np.concatenate([clip.landmarks for clip in clips])
     heard, found = 0.0, [Told(float("nan"), 0.0)] * len(ASKED)
@@ -190,7 +192,7 @@ def _chain(clips: Sequence[Clip], sound: NDArray[np.float32], late_ms: int, embe
 
 def measure_cost(clips: list[Clip], embedder: Embedder, people: int, ticks: int = 1000) -> float:
     """CPU milliseconds of one tick, sound included, voice detection not."""
-    speaker = ActiveSpeaker(embedder, lambda _: 1.0, 80_000_000)
+    speaker = ActiveSpeaker(embedder, lambda _: 1.0, LAG_NS)
     speaker.warm_up(people)
     begin = 0.0
     for tick in range(-50, ticks):  # the first ones are not measured

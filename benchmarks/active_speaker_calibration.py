@@ -2,7 +2,8 @@
 
     PYTHONPATH=. python benchmarks/active_speaker_calibration.py [--syncer NAME_OR_FILE] [--data FOLDER]
 
-A grid of EVEN_COSINE, GAIN and MAX_LOG_ODDS is judged by two costs (mean negative log likelihoods, nats):
+A grid of EVEN_COSINE, GAIN, MAX_LOG_ODDS and RIVALRY is judged by two costs (mean negative log likelihoods,
+nats):
 
 * of who is heard, in groups of faces that all speak, by validation speakers that no syncer was trained on;
 * of who speaks when, in the bundled scene, for the two people who are not of the test part. There listeners
@@ -34,10 +35,12 @@ from speaker_groups import TICK_SAMPLES, Clip, Watched, draw_groups, read_clips,
 from hmgen_ros.data.ami import CorpusError
 from hmgen_ros.generators.weights import WeightsError
 from hmgen_ros.perception.active_speaker import ActiveSpeaker, Embedder, Sighting
+from hmgen_ros.perception.gesture_network import GestureNetwork
+from hmgen_ros.perception.people import PersonMemory
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.perception.pipeline import Perception
 from hmgen_ros.perception.sound_joiner import SAMPLE_RATE
-from hmgen_ros.perception.speaking import LipMotion, lip_log_odds, speaking_probabilities, voice_owners
+from hmgen_ros.perception.speaking import speaking_probabilities, voice_owners
 from hmgen_ros.perception.voice import VoiceActivity
 from hmgen_ros.resources import resource
 from hmgen_ros.types import TICK_HZ, TICK_NS, AudioChunk, Frame, Scene
@@ -45,12 +48,15 @@ from hmgen_ros.types import TICK_HZ, TICK_NS, AudioChunk, Frame, Scene
 #: Of the speakers of the validation part, the one that syncers are trained on.
 TRAINED = "grid_s1"
 EVEN, GAINS, MOST = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3), (0.5, 0.75, 1.0, 1.5), (3.0, 4.0, 5.0)
+RIVALRIES = (0.0, 0.25, 0.5)
 #: Seconds of speech after which groups are asked who is heard.
 ASKED_S = (0.5, 1.0, 1.5, 2.0, 3.0)
 _LEAST = 1e-4
+#: EVEN_COSINE, GAIN, MAX_LOG_ODDS, RIVALRY.
+Constants = tuple[float, float, float, float]
 
 
-def group_cost(watched: Sequence[Watched], constants: tuple[float, float, float]) -> float:
+def group_cost(watched: Sequence[Watched], constants: Constants) -> float:
     """Of the owner of the voice, in groups whose first face is heard."""
     costs = []
     for one in watched:
@@ -64,11 +70,13 @@ def watch_scene(embedder: Embedder) -> tuple[Watched, NDArray[np.bool_]]:
     """The bundled scene, people from left to right, and ``[T, n]`` whether they speak."""
     images, sound = load(resource("recordings/three_people.mp4"), 61.0)
     truth = json.loads(resource("recordings/three_people.json").read_text(encoding="utf-8"))["people"]
-    config = PerceptionConfig(seed=0, workers=1)
+    # Who speaks is decided by landmarks that are not filtered.
+    config = PerceptionConfig(seed=0, workers=1, smooth_landmarks=False)
     perception, voice = Perception(config), VoiceActivity()
     lag = round(config.audio_lag_ms * 1e6)
     speaker = ActiveSpeaker(embedder, voice.probability_at, lag, config.match_memory_s)
-    mouths = [LipMotion() for _ in truth]
+    network = GestureNetwork()
+    memories = [PersonMemory(config.latches, config.body.min_joint_score, network) for _ in truth]
     lips, evidence, heard = [], [], []
     for tick, image in enumerate(track(images, "bundled scene", transient=True)):
         samples = sound[tick * TICK_SAMPLES : (tick + 1) * TICK_SAMPLES]
@@ -76,7 +84,7 @@ def watch_scene(embedder: Embedder) -> tuple[Watched, NDArray[np.bool_]]:
             push = listener.push_audio if isinstance(listener, Perception) else listener.push
             push(AudioChunk(tick * TICK_NS, samples, SAMPLE_RATE))
         scene = perception.process(Frame(tick * TICK_NS, image), tick, reset=tick == 0)
-        seen = _sightings(scene, mouths)
+        seen = _sightings(scene, memories)
         speaker.update(tick * TICK_NS, {str(i): one for i, one in enumerate(seen)})
         lips.append([math.log(one.lips / (1.0 - one.lips)) for one in seen])
         evidence.append([speaker.evidence(str(i)) for i in range(len(seen))])
@@ -87,20 +95,20 @@ def watch_scene(embedder: Embedder) -> tuple[Watched, NDArray[np.bool_]]:
     return Watched(np.array(lips), np.array(evidence), np.array(heard)), np.stack(said, axis=1)
 
 
-def _sightings(scene: Scene, mouths: list[LipMotion]) -> list[Sighting]:
+def _sightings(scene: Scene, memories: list[PersonMemory]) -> list[Sighting]:
     """Of everyone, who sit side by side and are in view but for the first images."""
     faces = sorted((p.face for p in scene.people if p.face is not None), key=lambda f: f.origin_px[0])
-    if len(faces) < len(mouths):
-        return [Sighting(None, 0.5)] * len(mouths)
+    if len(faces) < len(memories):
+        return [Sighting(None, 0.5)] * len(memories)
     found = []
-    for face, mouth in zip(faces, mouths, strict=True):
-        motion = mouth.update(face.landmarks, face.pose.yaw if face.pose else 0.0)
-        found.append(Sighting(face.landmarks_px, 1.0 / (1.0 + math.exp(-lip_log_odds(motion)))))
+    for face, memory in zip(faces, memories, strict=True):
+        odds = memory.observe(face, math.nan, 1)
+        found.append(Sighting(face.landmarks_px, 1.0 / (1.0 + math.exp(-odds))))
     return found
 
 
 def scene_cost(
-    watched: Watched, said: NDArray[np.bool_], constants: tuple[float, float, float], people: Sequence[int]
+    watched: Watched, said: NDArray[np.bool_], constants: Constants, people: Sequence[int]
 ) -> float:
     """Of each of these people's speaking, hearing and seeing some ticks late."""
     match, costs = watched.match(*constants), []
@@ -146,8 +154,9 @@ def main() -> None:
     groups = [group for size in (2, 3, 4) for group in draw_groups(unseen, size, False, 30, 0)]
     watched = [watch(g, g[0].sound, embedder) for g in track(groups, "groups", transient=True)]
     scene, said = watch_scene(embedder)
-    table = Table("EVEN_COSINE", "GAIN", "MAX_LOG_ODDS", "groups", "scene", title="costs, nats")
-    for constants in [(0.0, 0.0, 0.0), *itertools.product(EVEN, GAINS, MOST)]:
+    table = Table("EVEN_COSINE", "GAIN", "MAX_LOG_ODDS", "RIVALRY", "groups", "scene")
+    table.title = "costs, nats"
+    for constants in [(0.0, 0.0, 0.0, 0.0), *itertools.product(EVEN, GAINS, MOST, RIVALRIES)]:
         costs = group_cost(watched, constants), scene_cost(scene, said, constants, people=(0, 1))
         table.add_row(*(f"{x:g}" for x in constants), *(f"{cost:.4f}" for cost in costs))
     console.print(table)

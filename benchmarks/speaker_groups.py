@@ -15,7 +15,17 @@ from hmgen_ros.data.track_files import read_track_file
 from hmgen_ros.data.tracks import tracks_of
 from hmgen_ros.generators.syncer import SyncerPyramid
 from hmgen_ros.generators.weights import load, read
-from hmgen_ros.perception.active_speaker import ActiveSpeaker, Embedder, Sighting, match_log_odds
+from hmgen_ros.perception.active_speaker import (
+    EVEN_COSINE,
+    GAIN,
+    MAX_LOG_ODDS,
+    RIVALRY,
+    ActiveSpeaker,
+    Embedder,
+    Sighting,
+    match_log_odds,
+    rival_log_odds,
+)
 from hmgen_ros.perception.normalisation import normalise
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.perception.sound_joiner import SAMPLE_RATE
@@ -62,10 +72,21 @@ class Watched:
     evidence: NDArray[np.float64]
     voice: NDArray[np.float64]
 
-    def match(self, *constants: float) -> NDArray[np.float64]:
+    def match(
+        self,
+        even: float = EVEN_COSINE,
+        gain: float = GAIN,
+        most: float = MAX_LOG_ODDS,
+        rivalry: float = RIVALRY,
+    ) -> NDArray[np.float64]:
         """``[T, n]`` log odds of faces against the voice, by other constants than perception's if given."""
-        odds = [[match_log_odds(*map(float, pair), *constants) for pair in tick] for tick in self.evidence]
-        return np.array(odds)
+        odds = np.zeros(self.evidence.shape[:2])
+        for tick, pairs in enumerate(self.evidence.tolist()):
+            own = [match_log_odds(ticks, cosines, even, gain, most) for ticks, cosines in pairs]
+            for i, (ticks, _) in enumerate(pairs):
+                others = own[:i] + own[i + 1 :]
+                odds[tick, i] = rival_log_odds(own[i], others, rivalry, most) if ticks > 0.0 else 0.0
+        return odds
 
     def after(self, seconds: float) -> int | None:
         """First tick by which so much speech was heard, while it goes on; None where there is less."""

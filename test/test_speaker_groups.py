@@ -77,6 +77,14 @@ def test_speech_is_counted_while_a_voice_is_heard() -> None:
     assert (watched.match() == 0.0).all()
 
 
+def test_faces_are_rivals_as_they_are_to_perception() -> None:
+    evidence = np.array([[(10.0, 8.0), (10.0, 4.0), (0.0, 0.0)]])
+    watched = groups.Watched(np.zeros((1, 3)), evidence, np.ones(1))
+    # 4.5 and 1.5 by themselves, at most 4; a quarter of the better other one is taken off.
+    np.testing.assert_allclose(watched.match(0.2, 0.75, 4.0, 0.25), [[4.0 - 0.375, 1.5 - 1.0, 0.0]])
+    np.testing.assert_allclose(watched.match(0.2, 0.75, 4.0, 0.0), [[4.0, 1.5, 0.0]])
+
+
 def test_a_missing_model_is_one_line() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "active_speaker.py"), "--syncer", "lipreader"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)

@@ -15,7 +15,7 @@ Sound that is not there in time is waited for: comparisons lag some ticks behind
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -31,7 +31,7 @@ from hmgen_ros.types import NUM_LANDMARKS, TICK_HZ, TICK_NS, AudioChunk
 Floats = NDArray[np.float32]
 
 #: Cosine that right and wrong faces have equally often, log odds that a tick's cosine of 1 above it adds, and
-#: most log odds; benchmarks/active_speaker_calibration.py measures them.
+#: most log odds; benchmarks/active_speaker_calibration.py measures them and the next one.
 EVEN_COSINE, GAIN, MAX_LOG_ODDS = 0.2, 0.75, 4.0
 #: Share of the best other face's log odds, where they are positive, that is taken from a face's own: some
 #: faces fit every voice a little.
@@ -50,6 +50,13 @@ def match_log_odds(
 ) -> float:
     """Log odds that a voice belongs to a face, of what :meth:`ActiveSpeaker.evidence` gives."""
     return min(most, max(-most, gain * (cosines - even * ticks)))
+
+
+def rival_log_odds(
+    own: float, others: Iterable[float], rivalry: float = RIVALRY, most: float = MAX_LOG_ODDS
+) -> float:
+    """Log odds of one face, given those of the other ones, all of :func:`match_log_odds`."""
+    return max(-most, own - rivalry * max([0.0, *others]))
 
 
 class Embedder(Protocol):
@@ -165,7 +172,7 @@ class ActiveSpeaker:
             return 0.0
         own = match_log_odds(ticks, cosines)
         others = [match_log_odds(*self.evidence(name)) for name in self._people if name != person_id]
-        return max(-MAX_LOG_ODDS, own - RIVALRY * max([0.0, *others]))
+        return rival_log_odds(own, others)
 
     def evidence(self, person_id: str) -> tuple[float, float]:
         """Ticks of speech that this face was held against, and the sum of its cosines; both fade."""
