@@ -1,6 +1,7 @@
 """Landmarks against labels: known errors come out, faces find their labels, bad files are skipped by name."""
 
 import json
+import struct
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from perception_scene import frames
 from rich.console import Console
 
 from hmgen_ros import cli
+from hmgen_ros.data.landmark_points import turned_points
 from hmgen_ros.evaluation.evaluate_landmarks import EvaluateLandmarksConfig, evaluate_landmarks
 from hmgen_ros.evaluation.landmark_errors import ErrorSummary, match_faces, point_errors
 from hmgen_ros.perception.mesh import MeshBackend
@@ -85,6 +87,64 @@ def test_bad_files_are_named_counted_and_skipped(folder: Path) -> None:
     }
     assert "1 lines" in skipped["bad_labels"][0]["reason"]
     assert report["counts"]["faces"] == report["counts"]["faces_found"] == 2
+
+
+def test_a_picture_that_ends_early_a_folder_and_one_without_labels_are_not_measured(
+    folder: Path, scene: np.ndarray, faces: np.ndarray
+) -> None:
+    cv2.imwrite(str(folder / "half.jpg"), scene)
+    whole = (folder / "half.jpg").read_bytes()
+    (folder / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "unlabelled.png").write_bytes((folder / "group.png").read_bytes())
+    (folder / "folder.png").mkdir()
+    for name in ("half", "folder"):
+        write_pts(folder / f"{name}.pts", faces[0])
+    report = evaluate_landmarks(EvaluateLandmarksConfig(folder), QUIET)
+    named = {cause: [Path(one["file"]).name for one in files] for cause, files in report["skipped"].items()}
+    assert named["unreadable_images"] == ["half.jpg"]
+    assert named["labels_without_image"] == ["folder.pts"]
+    assert report["counts"]["images_without_labels"] == 1
+    assert report["counts"]["faces"] == 3
+
+
+def with_orientation(jpeg: bytes, orientation: int) -> bytes:
+    """A JPEG file with an EXIF block that says how it is to be turned."""
+    entry = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)
+    block = b"Exif\0\0" + struct.pack("<2sHIH", b"II", 42, 8, 1) + entry + bytes(4)
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + jpeg[2:]
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (8, 1), (3, 2), (6, 3)])
+@pytest.mark.parametrize("labelled_as_stored", [False, True])
+def test_labels_of_turned_pictures_may_be_as_stored_or_as_shown(
+    tmp_path: Path,
+    scene: np.ndarray,
+    faces: np.ndarray,
+    orientation: int,
+    turns: int,
+    labelled_as_stored: bool,
+) -> None:
+    """An uneven part of the scene, so that sides cannot be mixed up."""
+    part = np.ascontiguousarray(scene[:, :301])
+    face = next(face for face in faces if face[:, 0].max() < 301)
+    stored = np.ascontiguousarray(np.rot90(part, -turns))
+    _, jpeg = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, 98])
+    (tmp_path / "a.jpg").write_bytes(with_orientation(jpeg.tobytes(), orientation))
+    size = (stored.shape[1], stored.shape[0])
+    write_pts(tmp_path / "a.pts", turned_points(face, -turns % 4, size) if labelled_as_stored else face)
+    report = evaluate_landmarks(EvaluateLandmarksConfig(tmp_path), QUIET)
+    assert report["nme"] < 3.0  # the same face in a smaller picture
+    assert report["counts"]["labels_turned"] == int(labelled_as_stored and turns > 0)
+
+
+@given(st.integers(0, 3), st.integers(1, 30), st.integers(1, 30), st.data())
+def test_points_go_with_the_picture(turns: int, width: int, height: int, data: st.DataObject) -> None:
+    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    picture = np.zeros((height, width), bool)
+    picture[y, x] = True
+    after = np.rot90(picture, turns)
+    ((to_x, to_y),) = turned_points(np.array([[x, y]], float), turns, (after.shape[1], after.shape[0]))
+    assert after[int(to_y), int(to_x)]
 
 
 def test_figures_are_drawn(folder: Path) -> None:

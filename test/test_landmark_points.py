@@ -64,13 +64,14 @@ def test_labels_find_their_images_by_name(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found, alone = labelled_images(tmp_path)
+    found, alone, unlabelled = labelled_images(tmp_path)
     assert {item.image.name: [label.name for label in item.labels] for item in found} == {
         "a.jpg": ["a.pts"],
         "group.PNG": ["group-3.PTS", "group_1.pts", "group_face2.pts"],
         "x_1.bmp": ["x_1.pts", "x_1_2.pts"],
     }
     assert [path.name for path in alone] == ["alone.pts"]
+    assert sorted(path.name for path in unlabelled) == ["alone.jpg", "unlabelled.jpg"]
 
 
 def test_folders_without_labels_are_named(tmp_path: Path) -> None:

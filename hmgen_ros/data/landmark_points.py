@@ -11,6 +11,7 @@ do, too.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,8 @@ class LabelledImage:
     labels: tuple[Path, ...]
 
 
-def labelled_images(folder: Path) -> tuple[list[LabelledImage], list[Path]]:
-    """Images of a folder and those below it that have labels, by path; and the labels without image.
+def labelled_images(folder: Path) -> tuple[list[LabelledImage], list[Path], list[Path]]:
+    """Images of a folder and those below it that have labels, by path; labels without image; images without.
 
     Raises:
         CorpusError: no such folder, or no labels in it.
@@ -53,7 +54,7 @@ def labelled_images(folder: Path) -> tuple[list[LabelledImage], list[Path]]:
         )
     images: dict[Path, Path] = {}
     labels = []
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         ending = path.suffix.lower()
         if ending in IMAGE_ENDINGS:
             images.setdefault(path.with_suffix(""), path)
@@ -70,7 +71,30 @@ def labelled_images(folder: Path) -> tuple[list[LabelledImage], list[Path]]:
             alone.append(label)
         else:
             found.setdefault(image, []).append(label)
-    return [LabelledImage(image, tuple(found[image])) for image in sorted(found)], alone
+    unlabelled = [image for image in images.values() if image not in found]
+    return [LabelledImage(image, tuple(found[image])) for image in sorted(found)], alone, unlabelled
+
+
+def are_upright(points: NDArray[np.float64]) -> bool:
+    """Whether the mouth of ``[68, 2]`` points is below their eyes, by 45 degrees at most to either side."""
+    across, down = points[48:].mean(0) - points[36:48].mean(0)
+    return bool(abs(math.atan2(across, down)) <= math.pi / 4)
+
+
+def turned_points(points: NDArray[np.float64], turns: int, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Points that go with a picture that is turned.
+
+    Args:
+        points: ``[n, 2]`` pixels of the picture before.
+        turns: quarters, counterclockwise.
+        size: width and height of the picture afterwards.
+    """
+    width, height = size[::-1] if turns % 2 else size
+    for _ in range(turns):
+        # What was the right border is the upper one now.
+        points = np.stack([points[:, 1], width - 1 - points[:, 0]], axis=1)
+        width, height = height, width
+    return points
 
 
 def read_points(path: Path, first_pixel: float = FIRST_PIXEL) -> NDArray[np.float64]:

@@ -21,13 +21,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from hmgen_ros.data.ami_raster import CorpusError
-from hmgen_ros.data.landmark_points import FIRST_PIXEL, LabelledImage, labelled_images, read_points
+from hmgen_ros.data.landmark_points import (
+    FIRST_PIXEL,
+    IMAGE_ENDINGS,
+    LabelledImage,
+    are_upright,
+    labelled_images,
+    read_points,
+    turned_points,
+)
 from hmgen_ros.evaluation.landmark_errors import INNER, ErrorSummary, match_faces, point_errors
 from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.perception.backends import BACKEND_MODULES, LandmarkBackend, LandmarkSets, create_backend
 from hmgen_ros.perception.faces import NEAR_MARGIN, distinct, usable_regions
 from hmgen_ros.perception.perception_config import PerceptionConfig
-from hmgen_ros.perception.still_face import read_picture
+from hmgen_ros.picture_file import read_picture, stored_turns
 from hmgen_ros.streams.source import MediaError
 
 
@@ -77,6 +85,8 @@ class Tally:
         faces: a line of the results for each labelled face.
         skipped: by cause, files with the reason.
         images: images looked at.
+        unlabelled: images without labels, which are left alone.
+        labels_turned: labels that were placed in a picture as it is stored and not as EXIF turns it.
         cpu_s: CPU seconds of ``detect`` and ``landmarks``.
         fitted: how often landmarks were fitted.
     """
@@ -88,6 +98,8 @@ class Tally:
         default_factory=lambda: {"unreadable_images": [], "bad_labels": [], "labels_without_image": []}
     )
     images: int = 0
+    unlabelled: int = 0
+    labels_turned: int = 0
     cpu_s: dict[str, float] = field(default_factory=lambda: {"detect": 0.0, "landmarks": 0.0})
     fitted: int = 0
 
@@ -110,11 +122,12 @@ def evaluate_landmarks(config: EvaluateLandmarksConfig, console: Console | None 
         RuntimeError: the backend's package or weights are missing; says how to get them.
     """
     console = console or Console()
-    images, alone = labelled_images(config.images)
+    images, alone, unlabelled = labelled_images(config.images)
     backend = create_backend(config.backend, config.threads)
-    tally = Tally()
+    tally = Tally(unlabelled=len(unlabelled))
+    kinds = ", ".join(ending[1:] for ending in IMAGE_ENDINGS)
     for label in alone:
-        tally.skip("labels_without_image", label, "no image of that name beside it")
+        tally.skip("labels_without_image", label, f"no image of that name beside it ({kinds})")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         for item in progress.track(images, description="images"):
@@ -153,6 +166,7 @@ def _measure(
     if not labels:
         return
     tally.images += 1
+    labels = _as_shown(labels, item.image, image, tally)
     found = _find(image, backend, config.min_presence, tally)
     placed = backend.annotated(found)
     for path, label, face in zip(paths, labels, match_faces(np.array(labels), placed), strict=True):
@@ -167,6 +181,23 @@ def _measure(
                 "nme_inner": round(float(errors[INNER].mean()), 3),
             }
         tally.faces.append(line)
+
+
+def _as_shown(
+    labels: list[NDArray[np.float64]], path: Path, image: NDArray[np.uint8], tally: Tally
+) -> list[NDArray[np.float64]]:
+    """Labels in the picture as EXIF turns it, also of programs that do not turn it.
+
+    Where faces would lie on their side or stand on their head, and would not in the picture as it is stored,
+    that is what was labelled.
+    """
+    if all(are_upright(label) for label in labels) or not (turns := stored_turns(path, image)):
+        return labels
+    turned = [turned_points(label, turns, (image.shape[1], image.shape[0])) for label in labels]
+    if not all(are_upright(label) for label in turned):
+        return labels
+    tally.labels_turned += len(labels)
+    return turned
 
 
 def _find(
@@ -203,6 +234,8 @@ def _report(config: EvaluateLandmarksConfig, tally: Tally) -> dict[str, Any]:
             "images": tally.images,
             "faces": len(tally.faces),
             "faces_found": found,
+            "labels_turned": tally.labels_turned,
+            "images_without_labels": tally.unlabelled,
             **{cause: len(files) for cause, files in tally.skipped.items()},
         },
         "cpu_ms": {
@@ -233,6 +266,10 @@ def _tell(report: dict[str, Any], tally: Tally, console: Console) -> None:
         cells = ["-" if value is None else f"{value:.2f}" for value in values]
         table.add_row(name, *cells, "-" if row["auc_8"] is None else f"{row['auc_8']:.3f}")
     console.print(table)
+    if counts["labels_turned"]:
+        console.print(f"{counts['labels_turned']} labels are of pictures as stored: turned as EXIF data say")
+    if counts["images_without_labels"]:
+        console.print(f"left alone: {counts['images_without_labels']} images without labels")
     for files in tally.skipped.values():
         for entry in files:
             where = "" if entry["file"] in entry["reason"] else f"{entry['file']}: "

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from hmgen_ros.perception.backends import LandmarkBackend, LandmarkSets
 from hmgen_ros.perception.faces import FaceFinder
+from hmgen_ros.picture_file import read_picture
 from hmgen_ros.streams.source import MediaError
 from hmgen_ros.timing import StageTimes
 from hmgen_ros.types import Counts
@@ -62,23 +62,6 @@ def still_face(path: Path, backend: LandmarkBackend) -> StillFace:
     # Once more where its own landmarks say that it is, as in every later picture of a video.
     refined = finder.find(image, face.rois, False)
     return StillFace(image, (refined if len(refined) else face).points[0], len(found))
-
-
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """A picture file as ``[H, W, 3]`` uint8 BGR.
-
-    Raises:
-        MediaError: it is missing, no picture, damaged or too large; names it.
-    """
-    if not path.is_file():
-        raise MediaError(f"{path}: no such file")
-    try:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise MediaError(f"{path}: cannot be read as a picture ({error.err}); is it too large?") from error
-    if image is None:
-        raise MediaError(f"{path}: is no picture that can be read, or damaged; save it as JPEG or PNG")
-    return np.asarray(image, np.uint8)
 
 
 def _areas(faces: LandmarkSets) -> NDArray[np.float32]:
