@@ -47,6 +47,7 @@ def test_the_bundled_recording_is_scored_end_to_end(recording: str, tmp_path: Pa
         shutil.copy(Path(recording).with_suffix(ending), tmp_path)
     (tmp_path / "damaged.mp4").write_bytes(b"no video")
     (tmp_path / "damaged.json").write_text('{"people": []}', encoding="utf-8")
+    (tmp_path / "untold.mp4").write_bytes(b"")
     out = tmp_path / "out" / "perception.json"
     main(["evaluate", "perception", "--scenes", str(tmp_path), "--seconds", "10", "--json", str(out)])
     report = json.loads(out.read_text(encoding="utf-8"))
@@ -61,6 +62,7 @@ def test_the_bundled_recording_is_scored_end_to_end(recording: str, tmp_path: Pa
     assert report["still_jitter_px"] is None
     assert list(report["scenes"]) == ["three_people"]
     assert "damaged.mp4" in report["failed"]["damaged"]
+    assert "no truth file" in report["failed"]["untold"]
     assert report["peak_memory_mb"] > 50
 
 
@@ -130,13 +132,59 @@ def test_speech_of_an_rttm_file_alone_scores_the_voice(tmp_path: Path) -> None:
         ('{"people": [{"actions": {"dancing": []}}]}', r"people\[0\].*'dancing'"),
         ('{"people": [{"face_region_px": [5, 5, 5, 9]}]}', r"people\[0\].*x0 < x1"),
         ('{"people": [{"track": "none.npz"}]}', r"people\[0\].*none.npz"),
+        ('{"people": [{"label": "bob", "track": "t.npz"}]}', r"people\[0\].*t.npz holds no bob/eyes"),
+        ('{"people": [], "fps": 0}', "fps"),
+        ('{"people": [], "fps": "many"}', "fps.*many"),
     ],
 )
 def test_damaged_truth_names_file_and_field(tmp_path: Path, truth: str, said: str) -> None:
+    np.savez(tmp_path / "t.npz", **{"ann/eyes": np.array([EYES]), "ann/visible": np.ones(1)})
     (tmp_path / "a.mp4").write_bytes(b"")
     (tmp_path / "a.json").write_text(truth, encoding="utf-8")
     with pytest.raises(SceneError, match=rf"a\.json: .*{said}"):
         read_scenes(tmp_path)
+
+
+def test_what_cannot_be_used_is_left_out_by_name(tmp_path: Path) -> None:
+    write(tmp_path, "good", {"people": [{"speaking": []}]})
+    write(tmp_path, "damaged", {"people": 3})
+    (tmp_path / "untold.avi").write_bytes(b"")
+    (tmp_path / "unseen.json").write_text('{"people": []}', encoding="utf-8")
+    (tmp_path / "unheard.rttm").write_text("", encoding="utf-8")
+    (tmp_path / "results.json").write_text('{"mota": 1.0}', encoding="utf-8")
+    left_out: dict[str, str] = {}
+    assert [scene.name for scene in read_scenes(tmp_path, left_out)] == ["good"]
+    assert left_out.keys() == {"damaged", "untold", "unseen", "unheard"}
+    assert "damaged.json: needs a list" in left_out["damaged"]
+    assert "untold.avi: no truth file" in left_out["untold"]
+    assert "unseen.json: no recording" in left_out["unseen"]
+    (tmp_path / "good.json").unlink()
+    with pytest.raises(SceneError, match=r"good\.mp4: no truth file"):
+        read_scenes(tmp_path, {})
+
+
+@pytest.mark.parametrize(("frames", "scored"), [(500, 500), (490, 500), (250, 250), (600, 500)])
+def test_ticks_after_the_end_of_the_tracks_are_not_scored(frames: int, scored: int) -> None:
+    """500 ticks are perceived; a person whose track ends is not missed, nor is one found who is nobody."""
+    ann = PersonTruth("ann", track(100.0, frames), speaking=())
+    found = observed([0.1] * 500, [(seen("a", 100, 0.2),)] * 500)
+    whole, part = (score_scene(scene_of(ann), found, whole=whole) for whole in (True, False))
+    assert whole.tracking.truths == part.tracking.truths == scored
+    assert whole.summary()["mota"] == 1.0
+    assert whole.summary()["false_positives"] == 0
+    assert bool(whole.not_scored) == (frames in (250, 600))
+    assert bool(part.not_scored) == (frames == 250)
+
+
+def track(x: float, frames: int) -> Place:
+    return Place(np.tile([[x, 50.0]], (frames, 1)), np.full(frames, 40.0), np.ones(frames), 25.0)
+
+
+def test_without_sound_there_is_no_score_of_the_voice() -> None:
+    ann = sitting("ann", 100, speaking=((0.0, 0.4),))
+    scores = score_scene(scene_of(ann), observed([np.nan] * 20, [(seen("a", 100, 0.8),)] * 20))
+    assert np.isnan(scores.summary()["vad_f1"])
+    assert "nothing is heard" in scores.not_scored["s"][0]
 
 
 def test_a_folder_without_scenes_says_what_it_needs(tmp_path: Path) -> None:

@@ -102,11 +102,12 @@ def evaluate_perception(
         ``scenes`` with the same for each, ``not_scored``, ``failed``, ``settings``, ``machine``, ``date``.
 
     Raises:
-        hmgen_ros.evaluation.perception_truth.SceneError: there are no scenes, or a truth file is damaged.
+        hmgen_ros.evaluation.perception_truth.SceneError: there are no scenes that could be scored.
         ValueError: none of the recordings can be read.
     """
     console = console or Console()
-    scenes = _chosen(read_scenes(config.scenes), config)
+    left_out: dict[str, str] = {}
+    scenes = _chosen(read_scenes(config.scenes, left_out), left_out, config)
     found = score_scenes(scenes, config, console, settings)
     if len(found) == sum(bool(s.failed) for s in found.values()):
         raise ValueError("; ".join(reason for s in found.values() for reason in s.failed.values()))
@@ -115,7 +116,7 @@ def evaluate_perception(
         **total.summary(),
         "scenes": {name: found[name].summary() for name in sorted(found) if not found[name].failed},
         "not_scored": total.not_scored,
-        "failed": total.failed,
+        "failed": total.failed | left_out,
         "settings": {"degrade": list(config.degrade), "seed": config.seed, "backend": config.backend},
         "machine": machine(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -192,16 +193,23 @@ def score_recording(
         )
     except MediaError as error:
         return Scores(failed={scene.name: str(error)})
-    scores = score_scene(scene, found, places(config.degrade, size))
+    scores = score_scene(scene, found, places(config.degrade, size), whole=config.seconds is None)
     scores.peak_mb = peak_memory_mb()
     return scores
 
 
-def _chosen(scenes: list[SceneTruth], config: EvaluatePerceptionConfig) -> list[SceneTruth]:
+def _chosen(
+    scenes: list[SceneTruth], left_out: dict[str, str], config: EvaluatePerceptionConfig
+) -> list[SceneTruth]:
+    """The scenes that are asked for; what else is left out is nothing to be told then."""
+    if not config.only:
+        return scenes
     names = [scene.name for scene in scenes]
     if unknown := [name for name in config.only if name not in names]:
-        raise ValueError(f"{config.scenes}: no scene {unknown[0]!r}; there are {', '.join(names)}")
-    return [scene for scene in scenes if not config.only or scene.name in config.only]
+        why = left_out.get(unknown[0], f"there are {', '.join(names)}")
+        raise ValueError(f"{config.scenes}: no scene {unknown[0]!r}; {why}")
+    left_out.clear()
+    return [scene for scene in scenes if scene.name in config.only]
 
 
 def _length_s(media: Path) -> float:

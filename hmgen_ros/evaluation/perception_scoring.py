@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,34 +32,58 @@ FORGIVEN_S = 0.16
 #: known once it is over.
 EVENT_LATE_S = 0.5
 VOICE_AT = 0.5
+#: Tracks that end sooner than the recording by more, or later, are those of another length, or fps is wrong.
+TRACK_SHORT_S, TRACK_LONG_S = 0.5, 1.0
 #: Scale and shift of places in a picture.
 PlaceMove = tuple[float, float, float]
 UNMOVED: PlaceMove = (1.0, 0.0, 0.0)
 
 
-def score_scene(truth: SceneTruth, found: Pass, place: PlaceMove = UNMOVED) -> Scores:
+def score_scene(truth: SceneTruth, found: Pass, place: PlaceMove = UNMOVED, whole: bool = False) -> Scores:
     """Score one pass.
 
     Args:
         truth: what is known.
         found: what perception made of the recording.
         place: scale and shift of the picture that perception saw.
+        whole: the whole recording was perceived, so that tracks that are longer are worth a word.
     """
     scores = Scores(ticks=len(found.times), seconds=found.times[-1] if found.times else 0.0)
     scores.cpu_ms = {"frame": found.cpu_ms, **found.stage_cpu_ms}
     scores.counts, scores.latency_ms = dict(found.counts), dict(found.latency_ms)
-    if truth.missing:
-        scores.not_scored[truth.name] = list(truth.missing)
+    unknown = list(truth.missing)
+    if not truth.people:
+        unknown.append("people[]: nobody is listed")
     times = np.array(found.times)
-    _score_voice(truth, found, times, scores)
+    _score_voice(truth, found, times, scores, unknown)
     if truth.people and all(p.place is not None for p in truth.people):
+        found, times = _while_placed(truth, found, whole, unknown)
         who = _follow(truth, found, times, place, scores)
         for index, person in enumerate(truth.people):
             _score_person(person, who.seen[index], who.in_view[index], times, scores)
             scores.timeline += _timeline(truth.name, person.label, who.seen[index], times)
         if all(p.speaking is not None for p in truth.people):
             _score_strangers(who.strangers, scores)
+    if unknown:
+        scores.not_scored[truth.name] = unknown
     return scores
+
+
+def _while_placed(
+    truth: SceneTruth, found: Pass, whole: bool, unknown: list[str]
+) -> tuple[Pass, NDArray[np.float64]]:
+    """The ticks at which it is known where everyone is, and their times; other lengths are noted."""
+    times = np.array(found.times)
+    end_s = min(p.place.end_s for p in truth.people if p.place is not None)
+    length_s = float(times[-1]) + TICK_S if len(times) else 0.0
+    lengths = f"tracks end at {end_s:.2f} s, the recording at {length_s:.2f} s; is fps right?"
+    if end_s < length_s - TRACK_SHORT_S:
+        unknown.append(f"people[]: {lengths}")
+        ticks = int((times < end_s).sum())
+        return replace(found, times=found.times[:ticks], people=found.people[:ticks]), times[:ticks]
+    if whole and length_s + TRACK_LONG_S < end_s < math.inf:
+        unknown.append(f"people[]: {lengths}")
+    return found, times
 
 
 def _timeline(
@@ -87,11 +112,17 @@ class Followed:
     strangers: list[float]
 
 
-def _score_voice(truth: SceneTruth, found: Pass, times: NDArray[np.float64], scores: Scores) -> None:
+def _score_voice(
+    truth: SceneTruth, found: Pass, times: NDArray[np.float64], scores: Scores, unknown: list[str]
+) -> None:
     voice = np.array(found.voice)
     spoken = truth.spoken(times + MIDDLE_S)
     late = truth.spoken(times + MIDDLE_S - FORGIVEN_S)
-    if spoken is not None and late is not None and np.isfinite(voice).any():
+    if spoken is None or late is None:
+        return
+    if not np.isfinite(voice).any():
+        unknown.append("voice activity: nothing is heard in the recording")
+    else:
         said = np.nan_to_num(voice) >= VOICE_AT
         scores.heard, scores.heard_late = tick_tally(spoken, said), tick_tally(late, said)
 

@@ -7,7 +7,9 @@ and named. Where a recording has an ``.rttm`` file but no ``.json``, only voice 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,8 +50,13 @@ class Place:
     visible: NDArray[np.float64]
     fps: float
 
+    @property
+    def end_s(self) -> float:
+        """Until when this is known, s."""
+        return len(self.size) / self.fps if len(self.size) > 1 else math.inf
+
     def at(self, time_s: float) -> tuple[NDArray[np.float64], float, float]:
-        """Middle, size and visible share at a time; nothing is visible after the last frame."""
+        """Middle, size and visible share at a time; after the last frame those of the last one."""
         k = min(max(round(time_s * self.fps), 0), len(self.size) - 1) if len(self.size) > 1 else 0
         return self.middle[k], float(self.size[k]), float(self.visible[k])
 
@@ -101,8 +108,13 @@ class SceneTruth:
         return np.asarray(np.any([during(k or (), times) for k in known], axis=0))
 
 
-def read_scenes(folder: Path) -> list[SceneTruth]:
+def read_scenes(folder: Path, left_out: dict[str, str] | None = None) -> list[SceneTruth]:
     """Every recording of a folder that has a truth file, by name.
+
+    Args:
+        folder: where they lie; what lies in folders below it is not looked at.
+        left_out: takes the reason for each recording without truth, truth without recording and damaged
+            truth, by name; without it damaged truth is an error, and the others are nothing to be told.
 
     Raises:
         SceneError: there is none, or a truth file is damaged.
@@ -110,13 +122,48 @@ def read_scenes(folder: Path) -> list[SceneTruth]:
     if not folder.is_dir():
         raise SceneError(f"{folder}: no such folder; name one with recordings and their truth files")
     media = sorted(p for p in folder.iterdir() if p.suffix.lower() in MEDIA)
-    scenes = [scene for path in media if (scene := read_scene(path)) is not None]
+    reasons: dict[str, str] = {}
+    scenes = []
+    for path in media:
+        try:
+            scene = read_scene(path)
+        except SceneError as error:
+            if left_out is None:
+                raise
+            reasons[path.stem] = str(error)
+            continue
+        if scene is None:
+            reasons[path.stem] = f"{path.name}: no truth file ({path.stem}.json or .rttm) beside it"
+        else:
+            scenes.append(scene)
+    for path in _lonely_truth(folder, {path.stem for path in media}):
+        reasons[path.stem] = f"{path.name}: no recording ({path.stem}.mp4, …) beside it"
+    if not scenes and reasons:
+        raise SceneError(f"{folder}: no scene can be scored: {'; '.join([*reasons.values()][:3])}")
     if not scenes:
         raise SceneError(
             f"{folder}: no recording with a truth file; it needs NAME.mp4 (or {', '.join(MEDIA[1:])}) with "
             "NAME.json beside it, as recordings/README.md describes"
         )
+    if left_out is not None:
+        left_out.update(reasons)
     return scenes
+
+
+def _lonely_truth(folder: Path, names: Container[str]) -> list[Path]:
+    """Truth files without a recording; of JSON files, which may be anything, those that list people."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.stem in names or not path.is_file():
+            continue
+        if path.suffix == ".json":
+            with suppress(OSError, ValueError):
+                told = json.loads(path.read_text(encoding="utf-8"))
+                if isinstance(told, Mapping) and isinstance(told.get("people"), list):
+                    found.append(path)
+        elif path.suffix == ".rttm":
+            found.append(path)
+    return found
 
 
 def read_scene(media: Path) -> SceneTruth | None:
@@ -139,11 +186,21 @@ def _from_json(media: Path, path: Path) -> SceneTruth:
     listed = found.get("people", found.get("persons")) if isinstance(found, Mapping) else found
     if not isinstance(listed, list) or not all(isinstance(p, Mapping) for p in listed):
         raise SceneError(f"{path}: needs a list 'people', one object a person")
-    fps = float(found.get("fps", 25.0)) if isinstance(found, Mapping) else 25.0
+    fps = _fps(path, found.get("fps", 25.0)) if isinstance(found, Mapping) else 25.0
     missing: list[str] = []
     people = tuple(_person(path, i, p, fps, missing) for i, p in enumerate(listed))
     kind = str(found.get("kind", "")) if isinstance(found, Mapping) else ""
     return SceneTruth(media.stem, media, people, kind or media.stem, tuple(missing))
+
+
+def _fps(path: Path, told: Any) -> float:
+    try:
+        fps = float(told)
+    except (TypeError, ValueError):
+        fps = math.nan
+    if not 0 < fps < math.inf:
+        raise SceneError(f"{path}: fps: is to be the frames a second of the tracks, not {told!r}")
+    return fps
 
 
 def _person(path: Path, i: int, told: Mapping[str, Any], fps: float, missing: list[str]) -> PersonTruth:
@@ -190,6 +247,8 @@ def _place(path: Path, told: Mapping[str, Any], fps: float) -> Place | None:
 def _track_of_file(path: Path, label: str, fps: float) -> Place:
     """Arrays ``LABEL/eyes`` ``[T, 2, 2]`` and ``LABEL/visible`` ``[T]`` of an npz file."""
     with np.load(path, allow_pickle=False) as file:
+        if f"{label}/eyes" not in file or f"{label}/visible" not in file:
+            raise ValueError(f"{path.name} holds no {label}/eyes and {label}/visible")
         eyes, visible = file[f"{label}/eyes"].astype(np.float64), file[f"{label}/visible"].astype(np.float64)
     if eyes.shape != (len(visible), 2, 2):
         raise ValueError(f"{path.name}: {label}/eyes is {eyes.shape}, not ({len(visible)}, 2, 2)")
