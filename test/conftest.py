@@ -7,10 +7,12 @@ from itertools import count, islice
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# A busy machine is no defect: tests have pytest's time limit, examples none of their own.
-settings.register_profile("hmgen", deadline=None)
+# A busy machine is no defect: tests have pytest's time limit, examples none of their own. Each run tries the
+# same examples, so that what fails is due to a change; --hypothesis-profile=search looks for others.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("hmgen", settings.get_profile("search"), derandomize=True)
 settings.load_profile("hmgen")
 
 # Before any process of ours or a test's child starts.
@@ -18,6 +20,15 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 # The tests publish images, which do not fit into Fast DDS' default shared memory.
 os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = str(Path(__file__).parents[1] / "config/fastdds_profile.xml")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that listen to processes get the machine alone in `make test`: mark them."""
+    for item in items:
+        if hasattr(getattr(item, "module", None), "listener"):
+            item.add_marker("processes")
+
 
 #: Numbers of domains, from one by process id on.
 _NUMBERS = count(os.getpid())

@@ -1,4 +1,7 @@
-"""Real node processes over loopback, and a plain rclpy listener, for the node tests."""
+"""Real node processes over loopback, and a plain rclpy listener, for the node tests.
+
+Nothing in them may depend on how busy the machine is: a test waits for what it needs, as long as that takes.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import rclpy
-from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+#: Seconds for what takes a few of them on an idle machine.
+PATIENCE_S = 150.0
 
 
 @contextmanager
@@ -42,10 +48,13 @@ def node_process(
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         try:
-            process.wait(timeout=15)
+            process.wait(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+        if process.stderr is not None and not process.stderr.closed:
+            # Shown by pytest where the test fails.
+            print(f"--- {name}:", process.stderr.read(), sep="\n", file=sys.stderr)
 
 
 class Listener:
@@ -57,6 +66,7 @@ class Listener:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self.received: dict[str, list[Any]] = {}
+        self._answered: set[Client] = set()
 
     def listen(self, message_type: type[Any], topic: str) -> None:
         """Collect a topic, asking for reliable delivery as planners do."""
@@ -64,7 +74,7 @@ class Listener:
         qos = QoSProfile(depth=500, reliability=ReliabilityPolicy.RELIABLE)
         self.node.create_subscription(message_type, topic, self.received[topic].append, qos)
 
-    def spin_until(self, done: Callable[[], bool], timeout_s: float = 30.0) -> bool:
+    def spin_until(self, done: Callable[[], bool], timeout_s: float = PATIENCE_S) -> bool:
         """Spin until ``done()``; whether that came in time."""
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:
@@ -73,36 +83,60 @@ class Listener:
                 return True
         return False
 
-    def finds(self, client: Client) -> bool:
-        """Spin until a service can be called, and its answers can come back: it finds us later than we it."""
-        found = self.spin_until(client.service_is_ready)
-        self.spin_for(1.0)
-        return found
-
-    def reaches(self, state: Client, change: Client, transitions: Iterable[int], goal: int) -> bool:
-        """Put a lifecycle node through transitions; whether it is in state ``goal`` then.
-
-        An answer may be lost, as the server finds the client later than the client it, so that the node is
-        asked for its state rather than for what became of a transition.
-        """
-        for transition in transitions:
-            future = change.call_async(ChangeState.Request(transition=Transition(id=transition)))
-            self.spin_until(future.done, 30)
-        for _ in range(10):
-            answer = state.call_async(GetState.Request())
-            if self.spin_until(answer.done, 3) and answer.result().current_state.id == goal:
-                return True
-        return False
-
     def spin_for(self, seconds: float) -> None:
         """Spin for so long."""
         self.spin_until(lambda: False, seconds)
+
+    def ask(self, client: Client, question: Any) -> Any:
+        """The answer of a service.
+
+        A server finds a new client later than the client it, and what it answers to whom it has not found is
+        lost. So the question is repeated until there is a first answer: it must be one that changes nothing.
+        """
+        assert self.spin_until(client.service_is_ready), f"there is no {client.srv_name}"
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            future = client.call_async(question)
+            if self.spin_until(future.done, PATIENCE_S if client in self._answered else 5.0):
+                self._answered.add(client)
+                return future.result()
+            client.remove_pending_request(future)
+        raise AssertionError(f"no answer of {client.srv_name}")
+
+    def meet(self, *nodes: str, state: int = State.PRIMARY_STATE_ACTIVE) -> None:
+        """Wait until nodes are in a state, and know every topic and service that this one has by now.
+
+        Discovery keeps its order: whoever's answer arrives has found what was there before the question.
+        """
+        for name in nodes:
+            lifecycle = Lifecycle(self, name)
+            assert self.spin_until(lambda one=lifecycle: one.state() == state), f"{name} is in another state"
 
     def close(self) -> None:
         """Leave the graph."""
         self._executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown()
+
+
+class Lifecycle:
+    """The state of a node, asked and changed by its services."""
+
+    def __init__(self, ear: Listener, node: str) -> None:
+        self._ear = ear
+        self._get = ear.node.create_client(GetState, f"{node}/get_state")
+        self._change = ear.node.create_client(ChangeState, f"{node}/change_state")
+
+    def state(self) -> int:
+        """Its present state."""
+        return int(self._ear.ask(self._get, GetState.Request()).current_state.id)
+
+    def change(self, transition: int) -> bool:
+        """Put it through a transition; whether that succeeded."""
+        # Nothing comes of the first question but that the two have found each other.
+        self._ear.ask(self._change, ChangeState.Request(transition=Transition(label="none of this name")))
+        answer = self._ear.ask(self._change, ChangeState.Request(transition=Transition(id=transition)))
+        return bool(answer.success)
 
 
 @contextmanager

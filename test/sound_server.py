@@ -40,7 +40,7 @@ class SoundServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until = time.monotonic() + 20
+        until = time.monotonic() + 100
         while subprocess.run(["pactl", "info"], env=self.env, capture_output=True).returncode:
             assert time.monotonic() < until, "the sound server does not start"
             time.sleep(0.1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TransformStamped
-from ros_processes import Listener, listener, node_process
+from ros_processes import PATIENCE_S, Listener, listener, node_process
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Bool, String
 from test_adapters import CAMERA, SIZE, face, head_at
@@ -45,7 +45,7 @@ def test_what_is_not_installed_is_named_in_a_line(node: str, settings: tuple[str
         pytest.skip(f"{package} is installed")
     arguments = [part for setting in settings for part in ("-p", setting)]
     with node_process(node, *arguments) as process:
-        _, errors = process.communicate(timeout=90)
+        _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2, errors
     assert f"needs {package}" in errors
     assert "Traceback" not in errors
@@ -67,9 +67,8 @@ class Stage:
         self.people = ear.node.create_publisher(People, "people", 10)
         self.camera = ear.node.create_publisher(CameraInfo, "camera_info", 1)
         assert ear.spin_until(
-            lambda: self.people.get_subscription_count() and self.camera.get_subscription_count(), 60
+            lambda: self.people.get_subscription_count() and self.camera.get_subscription_count()
         )
-        ear.spin_for(0.5)
 
     def play(self, done: Any, aliases: dict[str, str] | None = None) -> bool:
         def step() -> bool:
@@ -82,7 +81,7 @@ class Stage:
             self.tick += 1
             return bool(done())
 
-        return self.ear.spin_until(step, 40)
+        return self.ear.spin_until(step)
 
 
 @needs_hri
@@ -169,8 +168,7 @@ def test_sound_of_whichever_audio_common_is_installed_is_heard() -> None:
         kind = audio.AudioStamped if stamped else audio.AudioDataStamped
         sound = ear.node.create_publisher(kind, "audio", 10)
         info = None if stamped else ear.node.create_publisher(audio.AudioInfo, "audio_info", 1)
-        assert ear.spin_until(lambda: sound.get_subscription_count() == 1, 60)
-        ear.spin_for(0.5)
+        assert ear.spin_until(lambda: sound.get_subscription_count() == 1)
 
         def say(rate: int) -> None:
             message = kind()
@@ -189,10 +187,10 @@ def test_sound_of_whichever_audio_common_is_installed_is_heard() -> None:
             return cause in _counts(ear, "perception_node")
 
         if info is not None:
-            assert ear.spin_until(lambda: info.get_subscription_count() == 1, 30)
-            assert ear.spin_until(lambda: counted("audio_format"), 30)
+            assert ear.spin_until(lambda: info.get_subscription_count() == 1)
+            assert ear.spin_until(lambda: counted("audio_format"))
             told = audio.AudioInfo(channels=1, sample_rate=4000, sample_format="S16LE", coding_format="WAVE")
             info.publish(told)
         # What reaches the ears of perception is refused there for its rate, and for nothing else.
-        assert ear.spin_until(lambda: counted("audio_rate"), 30)
+        assert ear.spin_until(lambda: counted("audio_rate"))
         assert "audio_channels" not in _counts(ear, "perception_node")

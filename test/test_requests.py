@@ -23,9 +23,7 @@ OWN_HEAD = "head_motion_node/own_head_motion"
 
 
 def ask(ear: Listener, client: Any, **question: Any) -> Any:
-    future = client.call_async(PredictInteraction.Request(**question))
-    assert ear.spin_until(future.done, 60)
-    return future.result()
+    return ear.ask(client, PredictInteraction.Request(**question))
 
 
 def tell_people(ear: Listener, publisher: Any, ticks: int) -> None:
@@ -36,7 +34,7 @@ def tell_people(ear: Listener, publisher: Any, ticks: int) -> None:
         message.header.stamp = stamp_message(1_000_000_000 + 40_000_000 * tick)
         message.people = [Person(id="a", active_actions=SPEAKING), Person(id="b")]
         publisher.publish(message)
-    assert ear.spin_until(lambda: len(ear.received["predicted_action"]) >= 2 * ticks, 30)
+    assert ear.spin_until(lambda: len(ear.received["predicted_action"]) >= 2 * ticks)
 
 
 def test_futures_of_the_people_in_view_and_of_a_history() -> None:
@@ -44,8 +42,7 @@ def test_futures_of_the_people_in_view_and_of_a_history() -> None:
         ear.listen(PredictedAction, "predicted_action")
         people = ear.node.create_publisher(People, "people", 100)
         client = ear.node.create_client(PredictInteraction, "interaction_node/predict_interaction")
-        assert ear.spin_until(lambda: people.get_subscription_count() == 1, 60)
-        assert ear.finds(client)
+        assert ear.spin_until(lambda: people.get_subscription_count() == 1)
         early = ask(ear, client)
         assert not early.success
         assert "nothing has been observed yet" in early.message
@@ -86,7 +83,6 @@ def test_futures_of_the_people_in_view_and_of_a_history() -> None:
 def test_nobody_is_answered_by_a_node_that_is_not_active() -> None:
     with listener() as ear, node_process("interaction_node", "-p", "autostart:=false"):
         client = ear.node.create_client(PredictInteraction, "interaction_node/predict_interaction")
-        assert ear.finds(client)
         answer = ask(ear, client, person_ids=["a"], history=[0])
         assert not answer.success
         assert "not active" in answer.message
@@ -99,8 +95,9 @@ class Speaker:
         self.ear = ear
         self.progress: list[float] = []
         self.client = ActionClient(ear.node, GenerateHeadMotion, "head_motion_node/generate_head_motion")
-        assert ear.spin_until(self.client.server_is_ready, 60)
-        ear.spin_for(1.0)
+        assert ear.spin_until(self.client.server_is_ready)
+        # Whoever answers now knows this client, too.
+        ear.meet("head_motion_node")
 
     def goal(self, sound: np.ndarray, **options: Any) -> Any:
         goal = GenerateHeadMotion.Goal(**{"sample_rate": RATE, "channels": 1, **options})
@@ -109,24 +106,23 @@ class Speaker:
 
     def send(self, goal: Any) -> Any:
         future = self.client.send_goal_async(goal, lambda m: self.progress.append(m.feedback.progress))
-        assert self.ear.spin_until(future.done, 30)
+        assert self.ear.spin_until(future.done)
         assert future.result().accepted
         return future.result()
 
     def result(self, handle: Any) -> Any:
         future = handle.get_result_async()
-        assert self.ear.spin_until(future.done, 100)
+        assert self.ear.spin_until(future.done)
         return future.result()
 
 
-@pytest.mark.timeout(400)
 def test_the_motion_of_an_utterance() -> None:
     settings = ("own_head.enabled:=true", "robot_head.yaw.joint:=pan", "robot_head.yaw.upper:=0.3")
     arguments = [part for setting in settings for part in ("-p", setting)]
     with listener() as ear, node_process("head_motion_node", *arguments) as process:
         ear.listen(HeadMotion, OWN_HEAD)
-        assert ear.spin_until(lambda: len(ear.received[OWN_HEAD]) > 5, 60)
         speaker = Speaker(ear)
+        assert ear.spin_until(lambda: len(ear.received[OWN_HEAD]) > 5)
         sound = utterance()
         before = len(ear.received[OWN_HEAD])
         start = stamp_message(5_000_000_000)
@@ -155,7 +151,7 @@ def test_the_motion_of_an_utterance() -> None:
         running, waiting = (speaker.send(speaker.goal(np.tile(sound, 30))) for _ in range(2))
         for handle in (waiting, running):
             cancelled = handle.cancel_goal_async()
-            assert ear.spin_until(cancelled.done, 30)
+            assert ear.spin_until(cancelled.done)
             assert len(cancelled.result().goals_canceling) == 1
         for handle in (waiting, running):
             assert speaker.result(handle).status == GoalStatus.STATUS_CANCELED
