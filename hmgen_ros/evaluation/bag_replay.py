@@ -28,6 +28,7 @@ from hmgen_ros.perception.head_pose import solve_head_pose
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.streams.audio import AudioNormaliser, BadAudio
 from hmgen_ros.streams.prefetch import Prefetch
+from hmgen_ros.threads import one_thread_each
 from hmgen_ros.timing import StageTimes
 from hmgen_ros.types import Counts, Frame, HeadMotion, Scene
 
@@ -113,6 +114,7 @@ class Replay:
     forecasters: Forecasters = field(init=False)
 
     def __post_init__(self) -> None:
+        one_thread_each()
         torch.set_num_threads(1)
         self.forecasters = Forecasters(self.settings, self.times)
 

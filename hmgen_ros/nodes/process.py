@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import cv2
 import rclpy
 from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import SingleThreadedExecutor
@@ -18,20 +17,15 @@ from rclpy.signals import SignalHandlerOptions
 
 from hmgen_ros.nodes.base import HmgenNode
 from hmgen_ros.resources import resource
-
-#: Seconds after which a thread asks another for Python's lock. The default of 5 ms is an eighth of a tick,
-#: and threads that call into numpy, torch and the models hand the lock over hundreds of times a tick.
-_SWITCH_INTERVAL_S = 0.0002
+from hmgen_ros.threads import one_thread_each
 
 
 def prepare_process() -> None:
     """Settings of our processes: threads and, where the user has not chosen, the environment.
 
-    The environment is local discovery, and shared memory with room for images. OpenCV gets one thread:
-    splitting an image of a face over two cores costs more than it saves.
+    The environment is local discovery, and shared memory with room for images.
     """
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    cv2.setNumThreads(1)
+    one_thread_each()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     # Fast DDS 2, of ROS 2 Jazzy and before, reads another name and Fast DDS 3 warns about that one.
     old = os.environ.get("ROS_DISTRO", "") in ("humble", "iron", "jazzy")
