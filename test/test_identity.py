@@ -182,6 +182,19 @@ def test_who_is_back_in_time_is_the_same_person(away, same):
     assert (after[0] == before[0]) == same
 
 
+@pytest.mark.parametrize(("gap", "same"), [(13, True), (200, True), (300, False)])
+def test_after_a_gap_people_are_recognised_wherever_they_are_and_strangers_are_not(gap, same):
+    cast, tracker = Cast(3), Tracker(seed=1)
+    before = settled(walk(cast, tracker, lambda t: {0: (100, 100), 1: (400, 100)}, 40))
+    tracker.interrupt(gap)
+    assert tracker.tracks == []
+    after = settled(walk(cast, tracker, lambda t: {0: (400, 100), 1: (100, 100), 2: (700, 100)}, 10))
+    for person in (0, 1):
+        assert (after[person] == before[person]) == same
+    assert after[2].isdisjoint(before[0] | before[1])
+    assert all(len(ids) == 1 for ids in after.values())
+
+
 def test_a_stranger_in_the_same_place_is_somebody_else():
     cast, tracker = Cast(3), Tracker(seed=0)
     for _ in range(20):

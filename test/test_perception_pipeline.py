@@ -8,7 +8,7 @@ from perception_scene import chunk, frames, play, sound, truth
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.perception.pipeline import Perception
 from hmgen_ros.syncer_embedder import load_embedder
-from hmgen_ros.types import NUM_ACTIONS, TICK_NS, UNKNOWN_MASK, Action, Frame
+from hmgen_ros.types import NUM_ACTIONS, TICK_NS, UNKNOWN_MASK, Action, Frame, Presence
 
 SECONDS = 12
 STAGES = {"detect", "landmarks", "pose", "track", "voice", "actions"}
@@ -200,6 +200,23 @@ def test_a_jump_back_of_the_images_forgets_everyone():
     assert scene.reset
     assert scene.people == ()
     assert {p.person_id for p in play(perception, images[:10])[-1].people}.isdisjoint(old)
+
+
+@pytest.mark.parametrize(("gap_s", "same"), [(0.6, True), (5.0, True), (11.0, False)])
+def test_who_is_there_after_a_gap_of_the_images_is_the_same_person(gap_s, same):
+    perception = perceive()
+    images = frames(SECONDS * 25)
+    before = {p.person_id for p in play(perception, images[:40])[-1].people}
+    start = 39 * TICK_NS + round(gap_s * 1e9)
+    scenes = [
+        perception.process(Frame(start + i * TICK_NS, image), i, reset=i == 0)
+        for i, image in enumerate(images[40:50])
+    ]
+    after = {p.person_id for p in scenes[-1].people}
+    assert len(after) == 3
+    assert (after == before) if same else after.isdisjoint(before)
+    events = {event.person_id: event.kind for scene in scenes for event in scene.events}
+    assert set(events.values()) == {Presence.RETURNED if same else Presence.ENTERED}
 
 
 def test_without_sound_lips_decide_with_less_trust(played):

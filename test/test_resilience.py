@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from contextlib import ExitStack
 
 import numpy as np
 from message_times import own_up, stamps
 from ros_processes import PATIENCE_S, Listener, listener, node_process
+from sensor_msgs.msg import Image
 
 from hmgen_ros.message_reading import stamp_ns
 from hmgen_ros.msg import HeadMotion, People, PredictedInteraction
-from hmgen_ros.types import TICK_NS
+from hmgen_ros.nodes.image_conversion import image_from_frame
+from hmgen_ros.types import TICK_NS, Frame
 
 #: Ticks that make a stretch long enough to judge.
 STRETCH = 40
@@ -121,3 +124,37 @@ def test_two_robots_on_one_machine_do_not_hear_each_other(recording: str) -> Non
         assert not ids[0] & ids[1]
         ticks = np.diff(stamps(other)) / TICK_NS
         np.testing.assert_allclose(ticks, np.rint(ticks), atol=0.01)
+
+
+def test_perception_that_was_held_up_goes_on_with_the_newest_image() -> None:
+    """Nothing queues up: most images that came meanwhile are never looked at, and are told as missed."""
+    pixels, burst = np.zeros((48, 64, 3), np.uint8), 45
+    with listener() as ear, node_process("perception_node", "-p", "max_future_s:=3600.0") as perception:
+        ear.listen(People, "people")
+        images = ear.node.create_publisher(Image, "image_raw", 10)
+        assert ear.spin_until(lambda: images.get_subscription_count() > 0)
+        tick = ear.node.get_clock().now().nanoseconds // TICK_NS
+
+        def send() -> None:
+            nonlocal tick
+            tick += 1
+            images.publish(image_from_frame(Frame(tick * TICK_NS, pixels)))
+
+        def reaches(wanted: int) -> bool:
+            """Whether an image of that tick or a later one is perceived; another one is sent until then."""
+            if (stamps(ear.received["people"]) >= wanted * TICK_NS).any():
+                return True
+            send()
+            return False
+
+        assert ear.spin_until(lambda: reaches(0))
+        perception.send_signal(signal.SIGSTOP)
+        first = tick
+        for _ in range(burst):
+            send()
+        last = tick
+        perception.send_signal(signal.SIGCONT)
+        assert ear.spin_until(lambda: reaches(last))
+        seen = stamps(ear.received["people"]) / TICK_NS
+        assert ((seen > first) & (seen <= last)).sum() < burst / 2
+        assert own_up(ear.received["people"])

@@ -27,7 +27,7 @@ from hmgen_ros.perception.track import Track
 from hmgen_ros.perception.tracking import Tracker
 from hmgen_ros.perception.voice import VoiceActivity
 from hmgen_ros.timing import StageTimes
-from hmgen_ros.types import TICK_HZ, AudioChunk, Counts, Face, Frame, Person, Scene
+from hmgen_ros.types import TICK_HZ, TICK_NS, AudioChunk, Counts, Face, Frame, Person, Scene
 
 #: Images that :meth:`Perception.warm_up` looks at.
 WARM_UP_IMAGES = 5
@@ -84,6 +84,7 @@ class Perception:
         self._voice = VoiceActivity(self.counts)
         self._gestures = GestureNetwork()
         self._memories: dict[str, PersonMemory] = {}
+        self._stamp_ns = 0  # of the last image
         matrix = c.camera_matrix
         self._camera = None if matrix is None else np.array(matrix, np.float64).reshape(3, 3)
         self._lag_ns = round(c.audio_lag_ms * 1e6)
@@ -141,10 +142,13 @@ class Perception:
             frame: the image.
             tick: index on the 25 Hz clock.
             missed_ticks: ticks without an image just before this one.
-            reset: forget everyone first. Sound is kept: its own stamps say when it starts anew.
+            reset: what was seen before is void. After a gap people may be recognised, after a jump back in
+                time everyone is forgotten. Sound is kept: its own stamps say when it starts anew.
         """
         if reset:
-            self._reset_vision()
+            gap_ticks = (frame.stamp_ns - self._stamp_ns) // TICK_NS
+            self._reset_vision(gap_ticks if self._stamp_ns and gap_ticks > 0 else None)
+        self._stamp_ns = frame.stamp_ns
         elapsed = 1 + missed_ticks
         image = frame.image
         size = (image.shape[1], image.shape[0])
@@ -213,9 +217,13 @@ class Perception:
             self.counts,
         )
 
-    def _reset_vision(self) -> None:
+    def _reset_vision(self, gap_ticks: int | None = None) -> None:
+        """Begin anew, with people who were there so many ticks ago, or with nobody."""
         self._finder.reset()
-        self._tracker.reset()
+        if gap_ticks is None:
+            self._tracker.reset()
+        else:
+            self._tracker.interrupt(gap_ticks)
         self._shown.reset()
         self._attendance = Attendance()
         self._memories.clear()

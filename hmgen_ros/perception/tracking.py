@@ -84,6 +84,14 @@ class Tracker:
         self._away: list[Track] = []
         self._looks = Looks()
 
+    def interrupt(self, ticks: int) -> None:
+        """Nothing was seen for so long that places tell nothing: all have left, and may be back at once."""
+        self.aliases, self.returned = [], []
+        for track in self._known():
+            track.missed += ticks
+        gone, self.tracks = self.tracks, []
+        self._remember(gone)
+
     def update(self, boxes: Floats, elapsed: int = 1, look: Look | None = None) -> list[Track]:
         """Take the faces of one image.
 
@@ -189,6 +197,10 @@ class Tracker:
             track.missed += elapsed
         gone = [t for t in self.tracks if t.missed > (self._max_missed if t.confirmed else 0)]
         self.tracks = [t for t in self.tracks if t not in gone]
+        self._remember(gone)
+
+    def _remember(self, gone: list[Track]) -> None:
+        """Keep those who could be recognised, for as long and as many as is allowed."""
         known = [t for t in [*self._away, *gone] if t.confirmed and len(t.gallery)]
         self._away = [t for t in known if t.missed <= self._return_ticks][-REMEMBERED_PEOPLE:]
 
