@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from hmgen_ros.generators import weights
 from hmgen_ros.generators.group_forecaster import DEFAULT_ACTION_PREDICTOR
@@ -101,7 +101,8 @@ def models_check(config: ModelsCheckConfig, console: Console | None = None) -> l
     console = console or Console()
     states = check_models()
     shown = [state for state in states if config.all or state.use != "shipped" or state.bad]
-    table = Table("model", "use", "state", "licence", "where", title="models")
+    name, place = (Column(title, overflow="fold") for title in ("model", "where"))
+    table = Table(name, "use", "state", "licence", place, title="models")
     for state in shown:
         style = "red" if state.bad else None if state.state == "ok" else "yellow"
         table.add_row(state.name, state.use, state.state, state.licence, state.path, style=style)

@@ -35,8 +35,14 @@ from hmgen_ros.streams.source import MediaError
 from hmgen_ros.streams.video_file import FileSource
 from hmgen_ros.types import AudioChunk
 
-#: Columns on the screen; the JSON has more.
-_SHOWN = ("id_switches", "mota", "active_speaker_ap", "vad_f1", "still_jitter_px")
+#: Columns on the screen and what they are called there; the JSON has more.
+_SHOWN = {
+    "id_switches": "switches",
+    "mota": "MOTA",
+    "active_speaker_ap": "speaker AP",
+    "vad_f1": "VAD F1",
+    "still_jitter_px": "jitter px",
+}
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def evaluate_perception(
     console: Console | None = None,
     settings: PerceptionConfig | None = None,
 ) -> dict[str, Any]:
-    """Perceive every scene and score it; writes, shows and returns the results.
+    """Perceive every scene and score it; shows, writes and returns the results.
 
     Args:
         config: settings of the evaluation.
@@ -122,10 +128,10 @@ def evaluate_perception(
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     report = {key: without_nan(value) for key, value in report.items()}
+    _show(report, console)
     if config.json:
         config.json.parent.mkdir(parents=True, exist_ok=True)
         config.json.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    _show(report, console)
     return report
 
 
@@ -247,7 +253,7 @@ def without_nan(value: Any) -> Any:
 
 
 def _show(report: dict[str, Any], console: Console) -> None:
-    table = Table("", *_SHOWN, "speaking F1", "CPU ms", title="Perception")
+    table = Table("", *_SHOWN.values(), "speaking F1", "CPU ms", title="Perception")
     for name, values in (*report["scenes"].items(), ("all", report)):
         speaking = values["labels"].get("speaking", {}).get("f1")
         cells = [*(values[key] for key in _SHOWN), speaking, values["cpu_ms"]["frame"]]
