@@ -76,6 +76,15 @@ class PerceptionStream:
         self._sound = AudioNormaliser(max_future_s=max_future_s)
 
     @property
+    def max_future_s(self) -> float:
+        """Stamps that lie further ahead of now are refused; may be changed at any time."""
+        return self._ticks.max_future_s
+
+    @max_future_s.setter
+    def max_future_s(self, seconds: float) -> None:
+        self._ticks.max_future_s = self._sound.max_future_s = seconds
+
+    @property
     def counts(self) -> tuple[Counts, ...]:
         """What was dropped, repaired or noticed: by the clock, in the sound, by perception."""
         return self._ticks.counts, self._sound.counts, self.perception.counts

@@ -20,6 +20,7 @@ from mkdocs.structure.pages import Page
 
 from hmgen_ros.cli import COMMANDS
 from hmgen_ros.nodes.interfaces import Interface, NodeInterfaces, load_interfaces
+from hmgen_ros.nodes.parameters import CHANGES
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = ROOT / "hmgen_ros/nodes/parameters"
@@ -130,12 +131,25 @@ def parameters_page() -> str:
     lines = [
         "# Parameters",
         "",
-        "Read-only ones are set at the start: in a parameter file or by `-p name:=value`.",
+        "All can be set at the start: in a parameter file or by `-p name:=value`. Later, `ros2 param set` is "
+        "refused, with the reason, where a value is out of range or does not go together with others, and "
+        "where the node is in another state than the column *set* says:",
+        "",
+        *(f"- *{change}*: {text}" for change, text in CHANGES.items()),
+        "",
+        "What is set takes effect as a whole between two ticks. What only goes together is set by the "
+        "service `set_parameters_atomically`, or while the node is unconfigured, where any order will do.",
     ]
     # Those that all nodes have come last.
     for path in sorted(PARAMETERS.glob("*.yaml"), key=lambda p: (p.stem == "common", p.stem)):
         title = "All nodes" if path.stem == "common" else path.stem
-        lines += ["", f"## {title}", "", "| parameter | type | default | range | |", "|---|---|---|---|---|"]
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            "| parameter | type | default | range | set | |",
+            "|---|---|---|---|---|---|",
+        ]
         for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
             lines.append(_parameter_row(name, entry))
     return "\n".join(lines) + "\n"
@@ -145,10 +159,9 @@ def _parameter_row(name: str, entry: dict[str, Any]) -> str:
     choices = ", ".join(f"`{choice}`" for choice in entry.get("choices", ()))
     low, high = entry.get("minimum", ""), entry.get("maximum", "")
     bounds = choices or (f"{low} … {high}" if (low, high) != ("", "") else "")
-    live = "" if entry.get("read_only") else " Can be changed while the node runs."
     default = entry["default"] if entry["default"] != "" else "empty"
     text = " ".join(entry["description"].split())
-    return f"| `{name}` | {entry['type']} | {default} | {bounds} | {text}{live} |"
+    return f"| `{name}` | {entry['type']} | {default} | {bounds} | {entry['change']} | {text} |"
 
 
 def commands_page() -> str:

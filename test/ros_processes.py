@@ -17,9 +17,11 @@ from typing import Any
 import rclpy
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 #: Seconds for what takes a few of them on an idle machine.
@@ -67,6 +69,7 @@ class Listener:
         self._executor.add_node(self.node)
         self.received: dict[str, list[Any]] = {}
         self._answered: set[Client] = set()
+        self._setters: dict[str, Client] = {}
 
     def listen(self, message_type: type[Any], topic: str) -> None:
         """Collect a topic, asking for reliable delivery as planners do."""
@@ -111,6 +114,23 @@ class Listener:
         for name in nodes:
             lifecycle = Lifecycle(self, name)
             assert self.spin_until(lambda one=lifecycle: one.state() == state), f"{name} is in another state"
+
+    def set_parameters(self, node: str, **values: Any) -> str:
+        """Set parameters of a node together; why that is refused, empty where it is not.
+
+        Args:
+            node: name of the node.
+            values: by name, with ``__`` for a dot.
+        """
+        if node not in self._setters:
+            topic = f"{node}/set_parameters_atomically"
+            self._setters[node] = self.node.create_client(SetParametersAtomically, topic)
+        wanted = [Parameter(key.replace("__", "."), value=value) for key, value in values.items()]
+        request = SetParametersAtomically.Request(parameters=[one.to_parameter_msg() for one in wanted])
+        # Setting the same again is the same, so that this may be asked again.
+        result = self.ask(self._setters[node], request).result
+        assert result.successful == (not result.reason)
+        return str(result.reason)
 
     def close(self) -> None:
         """Leave the graph."""

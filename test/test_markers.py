@@ -23,7 +23,7 @@ from hmgen_ros.types import Action, ActionOutlook, HeadMotion, Person, action_ma
 from hmgen_ros.viewing.collector import TickView
 
 EYES_M = 0.09
-MARKERS = MarkerBuilder(visualization_msgs.msg, EYES_M)
+MARKERS = MarkerBuilder(visualization_msgs.msg, lambda: EYES_M)
 SPEAKS = action_mask(Action.SPEAKING)
 
 

@@ -125,7 +125,8 @@ class GroupForecaster:
         self._predictor = predictor.eval()
         self._seats = Seats(predictor)
         self._device = torch.device(device)
-        self._steps, self._samples, self._seed = steps_of(horizon_s), samples, seed
+        self.adjust(horizon_s, samples)
+        self._seed = seed
         self._generator = torch.Generator(device=self._device)
         self.reset()
 
@@ -148,6 +149,10 @@ class GroupForecaster:
     def space(self) -> ActionSpace:
         """What the actions of its forecasts are."""
         return self._predictor.space
+
+    def adjust(self, horizon_s: float, samples: int) -> None:
+        """Draw other futures from the next tick on; arguments as of the constructor."""
+        self._steps, self._samples = steps_of(horizon_s), samples
 
     def reset(self) -> None:
         """Forget everybody."""

@@ -71,7 +71,7 @@ class AnnotatorNode(HmgenNode):
         if self.param("markers") == "on" or (
             self.param("markers") == "auto" and importable("visualization_msgs")
         ):
-            self.markers = self.add_output(markers_output(self, self.param("eye_corners_m")))
+            self.markers = self.add_output(markers_output(self, lambda: self.param("eye_corners_m")))
         self.newest: TickView | None = None
         self.lossless = False
         self._collector = TickCollector()

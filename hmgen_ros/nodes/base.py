@@ -11,12 +11,13 @@ import math
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -25,6 +26,7 @@ from rclpy.subscription import Subscription
 
 from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.parameters import declare
+from hmgen_ros.nodes.reconfiguration import Reconfiguration
 from hmgen_ros.timing import Window
 from hmgen_ros.types import Counts
 
@@ -60,8 +62,9 @@ class HmgenNode(LifecycleNode):
             local: wired by direct calls instead of subscriptions.
             overrides: parameter values that win over the defaults and are won over by none.
         """
+        self.lock = threading.RLock()
         super().__init__(name, parameter_overrides=overrides or [])
-        declare(self, name)
+        self._specs = declare(self, name)
         self.local = local
         self.counts = Counts()
         self.latency_ms = Window()
@@ -69,7 +72,6 @@ class HmgenNode(LifecycleNode):
         self.on_end: Callable[[], None] = lambda: None
         self.now_ns: Callable[[], int] = lambda: self.get_clock().now().nanoseconds
         self.real_time = not self.param("use_sim_time")
-        self.lock = threading.RLock()
         self.active = False
         self._inputs: list[Subscription[Any]] = []
         self._warned: dict[str, float] = {}
@@ -77,13 +79,39 @@ class HmgenNode(LifecycleNode):
         self._last_diagnosis = (time.monotonic(), 0)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady time: diagnostics go on when simulated time stands still.
-        self.create_timer(
+        self._diagnosis = self.create_timer(
             self.param("diagnostics_period_s"), self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
+        Reconfiguration(self, self._specs)
+        self.add_post_set_parameters_callback(self._set_diagnosis_period)
 
     def param(self, name: str) -> Any:
         """Present value of a declared parameter."""
         return self.get_parameter(name).value
+
+    def set_parameters_atomically(self, parameter_list: list[Parameter[Any]]) -> SetParametersResult:
+        """As rclpy has it, between two ticks and beside no transition."""
+        with self.lock:
+            return super().set_parameters_atomically(parameter_list)
+
+    def lifecycle_state(self) -> str:
+        """Where the node is in its lifecycle: unconfigured, inactive, active, finalized, or on the way."""
+        return str(self._state_machine.current_state[1])
+
+    def adjustment(self, values: Mapping[str, Any]) -> Callable[[], None]:
+        """What makes parts of a configured node go by other values of its parameters; see Reconfiguration.
+
+        Args:
+            values: of every parameter, as they are to be.
+
+        Raises:
+            ValueError: they do not go together. Nothing has been changed.
+        """
+        return lambda: None
+
+    def values(self) -> dict[str, Any]:
+        """Present value of every parameter of this node's, by name."""
+        return {name: self.param(name) for name in self._specs}
 
     def add_output(self, output: Output[Any]) -> Output[Any]:
         """Count this topic in diagnostics and summaries."""
@@ -194,7 +222,7 @@ class HmgenNode(LifecycleNode):
 
     def shut_down(self) -> None:
         """Shut down from whichever state, unless somebody else has done so already."""
-        if self._state_machine.current_state[1] != "finalized":
+        if self.lifecycle_state() != "finalized":
             self.trigger_shutdown()
 
     def destroy_node(self) -> None:
@@ -238,6 +266,12 @@ class HmgenNode(LifecycleNode):
     def observe_latency(self, stamp_ns: int) -> None:
         """Measure from ``stamp_ns`` to now."""
         self.latency_ms.add((self.now_ns() - stamp_ns) / 1e6)
+
+    def _set_diagnosis_period(self, parameters: list[Parameter[Any]]) -> None:
+        if any(one.name == "diagnostics_period_s" for one in parameters):
+            self._diagnosis.timer_period_ns = round(1e9 * self.param("diagnostics_period_s"))
+            # Else the end of the present period would be waited for.
+            self._diagnosis.reset()
 
     def _diagnose(self) -> None:
         now, sent = time.monotonic(), sum(output.sent for output in self.outputs)

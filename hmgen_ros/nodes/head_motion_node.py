@@ -10,6 +10,7 @@ person and tick); with the robot's own head ``~/own_head_motion`` and, where a j
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -40,7 +41,7 @@ from hmgen_ros.nodes.qos import COMMANDS, IMAGES, PREDICTIONS, SOUND
 from hmgen_ros.nodes.utterance_action import RobotJoints, UtteranceAction
 from hmgen_ros.perception.head_pose import solve_head_pose
 from hmgen_ros.perception.hysteresis import LatchConfig
-from hmgen_ros.robot_head import HeadTrajectory, RobotHead, RobotHeadConfig
+from hmgen_ros.robot_head import HeadMode, HeadTrajectory, RobotHead, RobotHeadConfig
 from hmgen_ros.streams.audio import AudioNormaliser, BadAudio
 from hmgen_ros.types import TICK_HZ, HeadMotion, Scene
 
@@ -62,6 +63,24 @@ _TEXTS = {
 _QUIET = {"audio_gap", "audio_format_change", "speech_starved"}
 #: Speech: best effort like all sound, and deep, for a sentence may come at once in small pieces.
 _SPEECH = QoSProfile(reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=1000)
+
+
+def voice_of(values: Mapping[str, Any]) -> LatchConfig:
+    """When the robot's own voice begins and ends; raises ValueError where parameters do not go together."""
+    try:
+        return LatchConfig(
+            **{part.name: values[f"own_head.voice.{part.name}"] for part in fields(LatchConfig)}
+        )
+    except ValueError as error:
+        raise ValueError(f"own_head.voice.*: {error}") from error
+
+
+def robot_head_of(values: Mapping[str, Any]) -> RobotHeadConfig | None:
+    """The robot's head, None where no joint is named; raises ValueError where it cannot be such."""
+    prefix = "robot_head."
+    return RobotHeadConfig.from_parameters(
+        {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+    )
 
 
 class HeadMotionNode(PredictorNode[HeadForecaster]):
@@ -107,9 +126,8 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
     def setup(self) -> None:
         """Load and warm the models, and read the description of the robot's head."""
         super().setup()
-        described = self.get_parameters_by_prefix("robot_head")
         try:
-            self._head_config = RobotHeadConfig.from_parameters({n: p.value for n, p in described.items()})
+            self._head_config = robot_head_of(self.values())
             if self._head_config is not None or self.param("own_head.enabled"):
                 self._own_head = self._load_own_head()
         except (ValueError, RuntimeError, OSError) as error:
@@ -134,8 +152,23 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
         )
 
     def _with_speech(self, head: FreeHead, model: str) -> SpeakingHead:
-        voice = {part.name: self.param(f"own_head.voice.{part.name}") for part in fields(LatchConfig)}
-        return SpeakingHead(head, load_speech_generator(model, self.param("device")), LatchConfig(**voice))
+        speech = load_speech_generator(model, self.param("device"))
+        return SpeakingHead(head, speech, voice_of(self.values()))
+
+    def adjustment(self, values: Mapping[str, Any]) -> Callable[[], None]:
+        """Hear the robot's own voice, and move its joints, by other settings; see HmgenNode.
+
+        Joints whose motion is described otherwise come to rest by the old description, within the old limits,
+        and start again by the new one.
+        """
+        voice, described, head = voice_of(values), robot_head_of(values), self._own_head
+
+        def adjust() -> None:
+            if isinstance(head, SpeakingHead):
+                head.sound.adjust(voice)
+            self._head_config = described
+
+        return adjust
 
     def _joints_now(self) -> RobotJoints | None:
         config = self._head_config
@@ -240,10 +273,14 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
             names = ", ".join(joint.name for joint in self._head_config.joints)
             self.warn("no_joint_states", f"no trajectory before joint_states tells where {names} are")
             return
-        trajectory = self._robot_head.observe(motion.stamp_ns, motion.pose - head.rest)
+        described_anew = self._robot_head.config != self._head_config
+        target = None if described_anew else motion.pose - head.rest
+        trajectory = self._robot_head.observe(motion.stamp_ns, target)
         self._positions = dict(zip(trajectory.joint_names, trajectory.positions[0].tolist(), strict=True))
         self.joints.send(trajectory)
         self.warn_of_new(self._robot_head.counts, _TEXTS)
+        if described_anew and trajectory.mode is HeadMode.STOPPED:
+            self._robot_head = RobotHead(self._head_config, self._positions)
 
     def _on_joint_states(self, message: JointState) -> None:
         """Where the joints are at the start; later messages tell nothing that is needed."""

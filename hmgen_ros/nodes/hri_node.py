@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +51,18 @@ class HriNode(HmgenNode):
         self.people: Output[Scene] | None = None
         if self.param("direction") == "in":
             self.people = self.add_output(Output(self, People, "people", PREDICTIONS, people_message))
+
+    def adjustment(self, values: Mapping[str, Any]) -> Callable[[], None]:
+        """Measure by other lengths, angles and ages; see HmgenNode."""
+
+        def adjust() -> None:
+            self._people.max_age_ns = round(1e9 * values["max_age_s"])
+            if self._out is not None:
+                self._out.look_within(math.radians(values["looks_within_deg"]))
+            if self._frames is not None:
+                self._frames.eye_corners_m = values["eye_corners_m"]
+
+        return adjust
 
     def start(self) -> None:
         """Subscribe and advertise what the installed packages allow."""

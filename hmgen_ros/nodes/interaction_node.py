@@ -7,6 +7,7 @@ Subscribes: ``people``. Publishes: ``predicted_action`` (one a person and tick),
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -57,6 +58,13 @@ class InteractionNode(PredictorNode[GroupForecaster]):
             samples=self.param("samples"),
             seed=self.param("seed"),
         )
+
+    def adjustment(self, values: Mapping[str, Any]) -> Callable[[], None]:
+        """Draw as many futures as far; see HmgenNode."""
+        forecaster = self._forecaster
+        if forecaster is None:
+            return super().adjustment(values)
+        return lambda: forecaster.adjust(values["horizon_s"], values["samples"])
 
     def forecast(self, forecaster: GroupForecaster, scene: Scene) -> None:
         """Forecast what the group will do and publish it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -49,6 +50,28 @@ _TEXTS = {
 _QUIET = {"surplus", "load_raised"}
 
 
+def config_of(values: Mapping[str, Any]) -> PerceptionConfig:
+    """The settings that a node's parameters say; ``speaking.on`` is a field of a nested setting.
+
+    Raises:
+        ValueError: they do not go together; the text names the parameter.
+    """
+    defaults = PerceptionConfig()
+    settings: dict[str, Any] = {}
+    for setting in fields(PerceptionConfig):
+        nested: Any = getattr(defaults, setting.name)
+        if is_dataclass(nested) and not isinstance(nested, type):
+            parts = {part.name: values[f"{setting.name}.{part.name}"] for part in fields(nested)}
+            try:
+                settings[setting.name] = replace(nested, **parts)
+            except ValueError as error:
+                raise ValueError(f"{setting.name}.*: {error}") from error
+        elif setting.name != "camera_matrix":
+            settings[setting.name] = values[setting.name]
+    # ROS parameters cannot be empty: -1 stands for ids drawn anew in every run.
+    return PerceptionConfig(**{**settings, "seed": None if settings["seed"] < 0 else settings["seed"]})
+
+
 class PerceptionNode(HmgenNode):
     """Wraps :class:`hmgen_ros.perceiving.PerceptionStream`."""
 
@@ -69,26 +92,25 @@ class PerceptionNode(HmgenNode):
 
     def setup(self) -> None:
         """Load and warm the models."""
-        config = self._config()
         try:
+            config = config_of(self.values())
             perception = load_perception(config, self.warn)
         except (ValueError, RuntimeError, OSError) as error:
             raise SetupError(f"perception cannot start: {error}") from error
         self._stream = PerceptionStream(perception, self.param("max_future_s"))
 
-    def _config(self) -> PerceptionConfig:
-        """The settings of this node's parameters; ``speaking.on`` is a field of a nested setting."""
-        values: dict[str, Any] = {}
-        defaults = PerceptionConfig()
-        for setting in fields(PerceptionConfig):
-            nested: Any = getattr(defaults, setting.name)
-            if is_dataclass(nested) and not isinstance(nested, type):
-                parts = {part.name: self.param(f"{setting.name}.{part.name}") for part in fields(nested)}
-                values[setting.name] = replace(nested, **parts)
-            elif setting.name != "camera_matrix":
-                values[setting.name] = self.param(setting.name)
-        # ROS parameters cannot be empty: -1 stands for ids drawn anew in every run.
-        return PerceptionConfig(**{**values, "seed": None if values["seed"] < 0 else values["seed"]})
+    def adjustment(self, values: Mapping[str, Any]) -> Callable[[], None]:
+        """Perceive by other settings; see HmgenNode."""
+        config, stream = config_of(values), self._stream
+        if stream is None:
+            return super().adjustment(values)
+        stream.perception.check(config)
+
+        def adjust() -> None:
+            stream.perception.adjust(config)
+            stream.max_future_s = values["max_future_s"]
+
+        return adjust
 
     def teardown(self) -> None:
         """Drop the models."""

@@ -30,6 +30,11 @@ class ActionLabels:
         self._latches = {action: Latch(config) for action, config in latches.items()}
         self._unseen = dict.fromkeys(latches, 0)
 
+    def adjust(self, latches: Mapping[Action, LatchConfig]) -> None:
+        """Go by other settings of the same actions from now on; what holds goes on."""
+        for action, config in latches.items():
+            self._latches[action].config = config
+
     def update(self, evidence: Mapping[Action, float], elapsed: int = 1) -> tuple[int, NDArray[np.float32]]:
         """Take the evidence of one tick, ``elapsed`` ticks after the one before.
 

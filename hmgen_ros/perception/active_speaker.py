@@ -116,11 +116,17 @@ class ActiveSpeaker:
             lag_ns: a picture is compared with sound up to its stamp less this.
             memory_s: running means are taken over about this long, s.
         """
-        self._embedder, self._voice_at, self._lag_ns = embedder, voice_at, lag_ns
+        self._embedder, self._voice_at = embedder, voice_at
+        self._sound = SoundSteps(embedder.kind, embedder.normaliser, _KEPT_S)
+        self.adjust(lag_ns, memory_s)
+        self.reset_vision()
+
+    def adjust(self, lag_ns: int, memory_s: float) -> None:
+        """Compare otherwise from now on; arguments as of the constructor."""
+        self._lag_ns = lag_ns
         # What is remembered is on average half as old as all of a plain mean over the same time.
         self._keep = math.exp(-2.0 / (memory_s * TICK_HZ))
-        self._sound = SoundSteps(embedder.kind, embedder.normaliser, _KEPT_S + lag_ns / 1e9)
-        self.reset_vision()
+        self._sound.remember(_KEPT_S + lag_ns / 1e9)
 
     def reset(self) -> None:
         """Forget all pictures and sound."""

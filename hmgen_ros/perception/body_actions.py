@@ -150,12 +150,12 @@ class BodyActions:
     """The rules, for one person."""
 
     def __init__(self, config: BodyActionConfig | None = None) -> None:
-        self._config = config or BodyActionConfig()
+        self.config = config or BodyActionConfig()
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
-        c = self._config
+        c = self.config
         self._history = BodyHistory(c.memory_s, c.max_gap_s, c.min_score)
         self._hands = (_Hand(), _Hand())
         self._last_s = -math.inf
@@ -172,7 +172,7 @@ class BodyActions:
             Probability of each action in :data:`OBSERVED`, NaN where what it takes is not visible.
         """
         unknown = dict.fromkeys(OBSERVED, math.nan)
-        if time_s < self._last_s or time_s - self._last_s > self._config.max_gap_s:
+        if time_s < self._last_s or time_s - self._last_s > self.config.max_gap_s:
             self.reset()
         if joints is None:
             return unknown
@@ -194,7 +194,7 @@ class BodyActions:
         return motion(self._history.times, points / self._width, window_s, self._tremble)
 
     def _walking(self) -> float:
-        c = self._config
+        c = self.config
         moved = (
             (part, self._moved(self._history.middle(part), c.walk_window_s))
             for part in (HIPS, SHOULDERS, EYES)
@@ -212,7 +212,7 @@ class BodyActions:
 
     def _stepping(self) -> float:
         """Ankles where one is visible, else shoulders."""
-        c = self._config
+        c = self.config
         ankles = [
             self._moved(self._history.middle((joint,)), c.walk_window_s)
             for joint in (Joint.LEFT_ANKLE, Joint.RIGHT_ANKLE)
@@ -234,7 +234,7 @@ class BodyActions:
         return found
 
     def _one_hand(self, hand: _Hand, elbow: Joint, wrist: Joint, time_s: float) -> dict[Action, float]:
-        c, history, width = self._config, self._history, self._width
+        c, history, width = self.config, self._history, self._width
         wrists, chest = history.middle((wrist,)), history.middle(SHOULDERS)
         eyes, nose = history.middle(EYES)[-1], history.middle((Joint.NOSE,))[-1]
         place = wrists[-1]
@@ -264,7 +264,7 @@ class BodyActions:
 
     def _lift(self, elbow: Joint, wrists: Floats, chest: Floats, width: float) -> float:
         """Mean height of a wrist above its elbow, widths; above where one hangs where it is not visible."""
-        recent = self._history.times >= self._history.times[-1] - self._config.window_s
+        recent = self._history.times >= self._history.times[-1] - self.config.window_s
         elbows = self._history.middle((elbow,))[:, 1]
         level = np.where(np.isnan(elbows), chest[:, 1] + ELBOW_DROP * width, elbows)
         lifts = ((level - wrists[:, 1]) / width)[recent]

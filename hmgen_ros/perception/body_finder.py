@@ -72,13 +72,14 @@ class BodyFinder:
         counts: where to count.
 
     Attributes:
+        config: as above; may be changed at any time, and ``every`` with it.
         every: ticks between two looks, 0: there are none; may be changed at any time.
     """
 
     def __init__(
         self, model: BodyModel, config: BodyConfig, concurrent: bool, times: StageTimes, counts: Counts
     ) -> None:
-        self._model, self._config, self._times, self._counts = model, config, times, counts
+        self._model, self.config, self._times, self._counts = model, config, times, counts
         self._pool = ThreadPoolExecutor(1, "body", initializer=yield_to_others) if concurrent else None
         self.every = config.every
         self._since = _first_wait(config.every)
@@ -141,7 +142,7 @@ class BodyFinder:
 
         def finish() -> BodyLook:
             joints, scores = result()
-            return BodyLook(stamp_ns, self._assign(joints[scores >= self._config.min_score], faces))
+            return BodyLook(stamp_ns, self._assign(joints[scores >= self.config.min_score], faces))
 
         return finish
 
@@ -149,7 +150,7 @@ class BodyFinder:
         """Whose each of ``[n, 17, 3]`` bodies is; updates what is known of everyone."""
         names = list(faces)
         known = [self._known[n].joints if n in self._known else None for n in names]
-        pairs = match_bodies(list(faces.values()), known, bodies, self._config.min_joint_score)
+        pairs = match_bodies(list(faces.values()), known, bodies, self.config.min_joint_score)
         self._counts.add("bodies_unmatched", len(bodies) - len(pairs))
         still: dict[str, _Known] = {}
         for i, name in enumerate(names):

@@ -42,7 +42,7 @@ class FaceFinder:
         counts: where to count.
 
     Attributes:
-        detect_every: may be changed between two images.
+        detect_every, min_presence, max_faces: as above; may be changed between two images.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class FaceFinder:
     ) -> None:
         self._backend, self._times, self._counts = backend, times, counts
         self.detect_every = detect_every
-        self._min_presence, self._max_faces = min_presence, max_faces
+        self.min_presence, self.max_faces = min_presence, max_faces
         self._pool = ThreadPoolExecutor(1, "detect", initializer=yield_to_others) if concurrent else None
         self._since_detection = 0
         self._pending: Callable[[], Detections] | None = None
@@ -132,7 +132,7 @@ class FaceFinder:
         self._counts.add("faces_out_of_image", int(len(rois) - usable.sum()))
         rois = rois[usable]
         found = self._backend.landmarks(image, rois)
-        present = found.presence >= self._min_presence
+        present = found.presence >= self.min_presence
         self._counts.add("faces_lost", int((~present).sum()))
         moved = np.hypot(*(found.rois[:, :2] - rois[:, :2]).T) / rois[:, 2]
         keep = [int(i) for i in np.argsort(moved, kind="stable") if present[i]]
@@ -150,7 +150,7 @@ class FaceFinder:
             return followed
         found = self._backend.landmarks(image, guesses[usable])
         boxes = np.concatenate([followed.boxes, found.boxes])
-        present = np.flatnonzero(found.presence >= self._min_presence) + len(followed)
+        present = np.flatnonzero(found.presence >= self.min_presence) + len(followed)
         keep = distinct(boxes, [*range(len(followed)), *map(int, present)])
         fresh = [i - len(followed) for i in keep if i >= len(followed)]
         return concatenate(followed, found.subset(fresh)) if fresh else followed
@@ -162,10 +162,10 @@ class FaceFinder:
         overlap = box_iou(detections.boxes, followed.boxes)
         unknown = overlap.max(1, initial=0) < KNOWN_FACE
         rois = detections.rois[unknown & usable_regions(detections.rois, image.shape)]
-        room = max(0, self._max_faces - len(followed))
+        room = max(0, self.max_faces - len(followed))
         self._counts.add("faces_over_limit", max(0, len(rois) - room))
         found = self._backend.landmarks(image, rois[:room])
-        present = np.flatnonzero(found.presence >= self._min_presence)
+        present = np.flatnonzero(found.presence >= self.min_presence)
         boxes = np.concatenate([followed.boxes, found.boxes])
         order = list(range(len(followed))) + [len(followed) + int(i) for i in present]
         keep = [i - len(followed) for i in distinct(boxes, order) if i >= len(followed)]

@@ -32,17 +32,22 @@ class LatchConfig:
 
 
 class Latch:
-    """One such state. A NaN probability keeps it as it is."""
+    """One such state. A NaN probability keeps it as it is.
+
+    Attributes:
+        config: when it begins and ends; may be changed at any time.
+        active: whether it holds.
+    """
 
     def __init__(self, config: LatchConfig) -> None:
-        self._config = config
+        self.config = config
         self.active = False
         self._towards_change = 0
         self._duration = 0
 
     def update(self, probability: float, elapsed: int = 1) -> bool:
         """Observe one tick after ``elapsed`` ticks; returns whether the state holds."""
-        c = self._config
+        c = self.config
         self._duration += elapsed
         changing = probability < c.off if self.active else probability >= c.on
         self._towards_change = self._towards_change + elapsed if changing else 0

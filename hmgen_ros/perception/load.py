@@ -77,11 +77,9 @@ class LoadGovernor:
                 them are left out.
             counts: where to count.
         """
-        self._config = config
-        unlike = [Slowdown(_useful(step.body, body_every), step.detector) for step in STEPS]
-        self._steps = tuple(dict.fromkeys(unlike))
         self.counts = counts
         self.level = 0
+        self.adjust(config, body_every)
         self.image_ms = 0.0
         self._seen = self._over = self._calm = 0
         self._total_ms = 0.0
@@ -89,6 +87,14 @@ class LoadGovernor:
         self._hold = FIRST_HOLD
         #: Windows since the last step back, which was too early if one down follows within ``_hold``.
         self._since_raised: int | None = None
+
+    def adjust(self, config: LoadConfig, body_every: int) -> None:
+        """Go by other settings from now on; arguments as of the constructor."""
+        self._config = config
+        unlike = [Slowdown(_useful(step.body, body_every), step.detector) for step in STEPS]
+        self._steps = tuple(dict.fromkeys(unlike))
+        # There may be fewer steps than before, and none where everything is to be done as often as set.
+        self.level = min(self.level, len(self._steps) - 1) if config.enabled else 0
 
     @property
     def slowdown(self) -> Slowdown:

@@ -77,6 +77,10 @@ class OwnSpeech:
         self._voice = VoiceActivity()
         self.reset()
 
+    def adjust(self, voice: LatchConfig) -> None:
+        """A voice begins and ends by other settings from now on."""
+        self._latch_config = self._latch.config = voice
+
     def reset(self) -> None:
         """Forget all sound."""
         self.queue.reset()

@@ -44,6 +44,11 @@ class PersonMemory:
         self._body_evidence: dict[Action, float] = {}
         self._body_ticks = 0
 
+    def adjust(self, latches: Mapping[Action, LatchConfig], min_joint_score: float) -> None:
+        """Go by other settings from now on; arguments as of the constructor."""
+        self._labels.adjust(latches)
+        self._body.config = BodyActionConfig(min_score=min_joint_score)
+
     def observe(self, face: Face | None, bursts: float, elapsed: int) -> float:
         """Take this tick's face, and the probability that sound comes in bursts; NaN without sound.
 

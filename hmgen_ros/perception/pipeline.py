@@ -12,12 +12,12 @@ from hmgen_ros.perception.appearance import FaceEmbedder, shows_who
 from hmgen_ros.perception.backends import LandmarkSets, create_backend
 from hmgen_ros.perception.body import BodyModel
 from hmgen_ros.perception.body_finder import BodyFinder
+from hmgen_ros.perception.face_making import usable_faces
 from hmgen_ros.perception.faces import FaceFinder
 from hmgen_ros.perception.gesture_network import GestureNetwork
 from hmgen_ros.perception.head_pose import solve_head_pose
 from hmgen_ros.perception.laughing import BURST_WINDOWS, burst_probability
 from hmgen_ros.perception.load import LoadGovernor
-from hmgen_ros.perception.normalisation import normalise
 from hmgen_ros.perception.people import Attendance, PersonMemory
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.perception.shown_faces import ShownFaces
@@ -97,7 +97,72 @@ class Perception:
     @property
     def av_offset_ms(self) -> float:
         """By how much pictures come after their sound, ms; negative where sound is late, NaN: not known."""
-        return math.nan if self._speaker is None else self._speaker.offset.milliseconds
+        speaker = self._comparing
+        return math.nan if speaker is None else speaker.offset.milliseconds
+
+    @property
+    def _comparing(self) -> ActiveSpeaker | None:
+        """What compares faces with the voice, None where there is none or it is switched off."""
+        return self._speaker if self.config.active_speaker else None
+
+    def check(self, config: PerceptionConfig) -> None:
+        """Raise ValueError where :meth:`adjust` would need a model that was not loaded."""
+        for name, wants, part in (
+            ("active_speaker", config.active_speaker and not self.config.active_speaker, self._speaker),
+            ("body.enabled", config.body.enabled and not self.config.body.enabled, self._bodies),
+            ("recognise", config.recognise and not self.config.recognise, self._looks),
+        ):
+            if wants and part is None:
+                raise ValueError(f"{name} cannot be switched on: its model was not loaded at the start")
+
+    def adjust(self, config: PerceptionConfig) -> None:
+        """Go by other settings from the next image on; who is there stays who they are.
+
+        Not looked at are backend, threads, workers, seed, syncer and camera matrix: they are those of the
+        constructor.
+
+        Raises:
+            ValueError: see :meth:`check`; nothing has been changed.
+        """
+        self.check(config)
+        before, self.config = self.config, config
+        self._finder.min_presence, self._finder.max_faces = config.min_presence, config.max_people
+        self._tracker.adjust(
+            config.min_hits,
+            config.max_missed,
+            config.max_people,
+            config.min_overlap,
+            round(config.return_s * TICK_HZ),
+        )
+        self._shown.adjust(config.smooth_landmarks, config.correct_landmarks)
+        for memory in self._memories.values():
+            memory.adjust(config.latches, config.body.min_joint_score)
+        self.load.adjust(config.load, 0 if self._bodies is None else config.body.every)
+        self._adjust_bodies(before)
+        self._set_rates()
+        self._adjust_sound(before)
+
+    def _adjust_bodies(self, before: PerceptionConfig) -> None:
+        if self._bodies is None:
+            return
+        self._bodies.config = self.config.body
+        if self.config.body.enabled and not before.body.enabled:
+            self._bodies.reset()
+
+    def _adjust_sound(self, before: PerceptionConfig) -> None:
+        c = self.config
+        self._lag_ns = round(c.audio_lag_ms * 1e6)
+        self._offset_ns = round(c.audio_offset_ms * 1e6)
+        if c.audio_offset_ms != before.audio_offset_ms:
+            # What was heard has stamps of its own, and tells nothing of the offset that is left.
+            self._voice.reset()
+        if self._speaker is None:
+            return
+        self._speaker.adjust(self._lag_ns, c.match_memory_s)
+        if c.audio_offset_ms != before.audio_offset_ms:
+            self._speaker.reset()
+        elif c.active_speaker and not before.active_speaker:
+            self._speaker.reset_vision()
 
     def took(self, milliseconds: float) -> None:
         """Tell how long the last image took, in real time only: what is too much is done less often.
@@ -105,8 +170,11 @@ class Perception:
         Without this everything is done as often as set, so that a replay gives the same scenes.
         """
         if self.load.observe(milliseconds):
-            self.body_every = self.config.body.every * self.load.slowdown.body
-            self._finder.detect_every = self.config.detect_every * self.load.slowdown.detector
+            self._set_rates()
+
+    def _set_rates(self) -> None:
+        self.body_every = self.config.body.every * self.load.slowdown.body
+        self._finder.detect_every = self.config.detect_every * self.load.slowdown.detector
 
     @property
     def body_every(self) -> int:
@@ -152,7 +220,9 @@ class Perception:
         elapsed = 1 + missed_ticks
         image = frame.image
         size = (image.shape[1], image.shape[0])
-        found, faces = self._usable(self._find(image), size)
+        found = self._find(image)
+        with self.times.stage("pose"):
+            found, faces = usable_faces(found, size, self._camera, self.counts)
         with self.times.stage("track"):
             tracks = self._track(image, found, faces, elapsed)
         voice = self._voice.probability_at(frame.stamp_ns - self._lag_ns)
@@ -240,33 +310,11 @@ class Perception:
         guesses = self._tracker.guesses()
         return self._finder.find(image, np.array(rois, np.float32).reshape(-1, 4), search, guesses)
 
-    def _usable(self, found: LandmarkSets, size: tuple[int, int]) -> tuple[LandmarkSets, list[Face]]:
-        """Faces with their poses; those whose landmarks make no face frame are dropped and counted."""
-        with self.times.stage("pose"):
-            made = [self._face(found, i, size) for i in range(len(found))]
-        faces = [face for face in made if face is not None]
-        if len(faces) < len(made):
-            self.counts.add("faces_unusable", len(made) - len(faces))
-            found = found.subset([i for i, face in enumerate(made) if face is not None])
-        return found, faces
-
-    def _face(self, found: LandmarkSets, i: int, size: tuple[int, int]) -> Face | None:
-        points, score = found.points[i], float(found.presence[i])
-        frame = normalise(points)
-        if frame is None:
-            return None
-        landmarks, origin, scale = frame
-        inside = ((points >= 0) & (points < size)).all(1)
-        visibility = np.where(inside, np.float32(score), np.float32(0))
-        pose = solve_head_pose(points, size, self._camera)
-        self.counts.add("poses_unsolved", int(pose is None))
-        return Face(found.boxes[i], score, points, landmarks, origin, scale, visibility, pose)
-
     def _track(
         self, image: NDArray[np.uint8], found: LandmarkSets, faces: list[Face], elapsed: int
     ) -> list[Track]:
         """Who is who in this image, and what is remembered of them."""
-        embedder = self._looks
+        embedder = self._looks if self.config.recognise else None
 
         def look(i: int) -> NDArray[np.float32] | None:
             if embedder is None or not shows_who(faces[i]):
@@ -296,7 +344,7 @@ class Perception:
         self, frame: Frame, tracks: list[Track], seen: list[Face | None], elapsed: int
     ) -> None:
         """Give everyone the body that was found in an image before, and begin to look where it is time."""
-        if self._bodies is None:
+        if self._bodies is None or not self.config.body.enabled:
             return
         faces = {track.person_id: face for track, face in zip(tracks, seen, strict=True)}
         look = self._bodies.update(frame.image, frame.stamp_ns, faces, elapsed)
@@ -310,7 +358,8 @@ class Perception:
         self, stamp_ns: int, tracks: list[Track], seen: list[Face | None], lips: list[float], elapsed: int
     ) -> list[float]:
         """Log odds of speech: those of the lips, and how well they move in time with the voice."""
-        if self._speaker is None:
+        speaker = self._comparing
+        if speaker is None:
             return lips
         with self.times.stage("match"):
             sightings = {
@@ -319,11 +368,10 @@ class Perception:
                 )
                 for track, face, odds in zip(tracks, seen, lips, strict=True)
             }
-            self._speaker.update(stamp_ns, sightings, elapsed)
-            self.counts.add("av_offset", int(self._speaker.offset.disturbing))
+            speaker.update(stamp_ns, sightings, elapsed)
+            self.counts.add("av_offset", int(speaker.offset.disturbing))
             return [
-                odds + self._speaker.log_odds(track.person_id)
-                for track, odds in zip(tracks, lips, strict=True)
+                odds + speaker.log_odds(track.person_id) for track, odds in zip(tracks, lips, strict=True)
             ]
 
     def _bursts(self, stamp_ns: int) -> float:

@@ -65,6 +65,13 @@ class ShownFaces:
             shown.append(_moved(face, points, size))
         return shown
 
+    def adjust(self, smooth: bool, correct: bool) -> None:
+        """Show faces in another way from now on; arguments as of the class."""
+        if (smooth, correct) != (self._smooth, self._correct):
+            self._smooth, self._correct = smooth, correct
+            # Landmarks jump once, rather than glide from the one kind to the other.
+            self.reset()
+
     def reset(self) -> None:
         """Forget everyone."""
         self._smoother = LandmarkSmoother()

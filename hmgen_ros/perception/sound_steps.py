@@ -35,9 +35,13 @@ class SoundSteps:
 
     def __init__(self, kind: Kind, normaliser: Callable[[], Normaliser], remembered_s: float) -> None:
         self._kind, self._normaliser = kind, normaliser
-        self._remembered = round(remembered_s * 1e9) // STEP_NS
+        self.remember(remembered_s)
         self._joiner = SoundJoiner()  # the voice's own counts the same breaks
         self.reset()
+
+    def remember(self, seconds: float) -> None:
+        """Keep so much from now on."""
+        self._remembered = round(seconds * 1e9) // STEP_NS
 
     def reset(self) -> None:
         """Forget all sound."""

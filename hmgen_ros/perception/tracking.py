@@ -69,10 +69,22 @@ class Tracker:
             counts: where to count, also ``ids_corrected`` (a track had followed somebody else's face).
             return_ticks: ticks after which somebody not seen is forgotten.
         """
-        self._min_hits, self._max_missed, self._max_people = min_hits, max_missed, max_people
-        self._min_overlap, self._seed, self._return_ticks = min_overlap, seed, return_ticks
+        self._seed = seed
         self._counts = counts if counts is not None else Counts()
         self.reset()
+        self.adjust(min_hits, max_missed, max_people, min_overlap, return_ticks)
+
+    def adjust(
+        self, min_hits: int, max_missed: int, max_people: int, min_overlap: float, return_ticks: int
+    ) -> None:
+        """Track otherwise from now on; arguments as of the constructor.
+
+        Who is tracked stays, but for those who came last where there are too many: they have left.
+        """
+        self._min_hits, self._max_missed, self._max_people = min_hits, max_missed, max_people
+        self._min_overlap, self._return_ticks = min_overlap, return_ticks
+        self._away += [track for track in self.tracks[max_people:] if track.confirmed and len(track.gallery)]
+        del self.tracks[max_people:]
 
     def reset(self) -> None:
         """Forget everyone. With a seed the ids start again too, so that a replay repeats itself."""

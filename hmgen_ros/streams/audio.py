@@ -95,6 +95,7 @@ class AudioNormaliser:
     """Turns PCM of any rate and channel count into contiguous mono chunks at one rate.
 
     Attributes:
+        max_future_s: chunks this far ahead of now are refused; may be changed at any time.
         counts: in samples: ``audio_gap`` (zeros put in), ``audio_overlap`` (trimmed), ``audio_nonfinite``
             (set to zero), ``audio_clipped`` (beyond full scale). In chunks: ``audio_duplicate`` (nothing
             new in it), ``audio_format_change``, ``audio_reset_gap``, ``audio_reset_backward``.
@@ -129,7 +130,7 @@ class AudioNormaliser:
         self._step = int(step_ms * 1e6)
         self._drift_limit = int(drift_ms * 1e6)
         self._slew = slew
-        self._max_future_s = max_future_s
+        self.max_future_s = max_future_s
         self._quality = quality
         self.reset()
 
@@ -192,7 +193,7 @@ class AudioNormaliser:
             raise BadAudio("audio_rate", f"sample_rate is {sample_rate}; use {MIN_RATE} to {MAX_RATE} Hz")
         if stamp_ns <= 0:
             raise BadAudio("audio_unstamped", "the audio frame has no stamp; set header.stamp")
-        if is_future(stamp_ns, now_ns, self._max_future_s):
+        if is_future(stamp_ns, now_ns, self.max_future_s):
             raise BadAudio("audio_future", "the audio frame's stamp is in the future; compare the clocks")
 
     def _repair(self, mono: NDArray[np.float32]) -> NDArray[np.float32]:

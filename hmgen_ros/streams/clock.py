@@ -55,6 +55,7 @@ class TickClock:
     Between resets the index strictly increases and ``index == last index + 1 + missed``.
 
     Attributes:
+        max_future_s: frames this far ahead of now are dropped; may be changed at any time.
         counts: frames dropped, by cause: ``duplicate`` (same stamp as the last), ``out_of_order`` (older
             than the last by at most ``max_backward_s``), ``surplus`` (camera faster than the clock),
             ``unstamped`` (zero or negative stamp), ``future``. Noticed: ``late`` (accepted although
@@ -96,7 +97,7 @@ class TickClock:
         self._max_hold = max_hold_ticks
         self._slack = int(tolerance * period_ns)
         self._max_backward = int(max_backward_s * NS_PER_S)
-        self._max_future_s = max_future_s
+        self.max_future_s = max_future_s
         self._max_late = int(max_late_s * NS_PER_S)
         self._origin = 0  # stamp of slot 0
         self._index = -1  # last filled slot, -1 before the first frame
@@ -139,7 +140,7 @@ class TickClock:
         """Why this stamp cannot be used, or an empty string."""
         if stamp_ns <= 0:
             return "unstamped"
-        if is_future(stamp_ns, now_ns, self._max_future_s):
+        if is_future(stamp_ns, now_ns, self.max_future_s):
             return "future"
         if self._index < 0 or stamp_ns > self._newest:
             return ""

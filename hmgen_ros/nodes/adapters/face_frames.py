@@ -56,7 +56,11 @@ def face_transforms(
 
 
 class FaceFrames:
-    """Publishes them."""
+    """Publishes them.
+
+    Attributes:
+        eye_corners_m: see :func:`face_transforms`; may be changed at any time.
+    """
 
     def __init__(self, node: Node, eye_corners_m: float) -> None:
         """Advertise ``/tf``.
@@ -70,11 +74,11 @@ class FaceFrames:
         """
         self._message: Any = package_messages("tf2_msgs", "face_frames").TFMessage
         self._publisher = node.create_publisher(self._message, "/tf", _TF)
-        self._node, self._eye_corners_m = node, eye_corners_m
+        self._node, self.eye_corners_m = node, eye_corners_m
 
     def publish(self, scene: Scene, camera: NDArray[np.float64]) -> None:
         """Tell where faces are at a tick; nothing where none can be placed."""
-        transforms = face_transforms(scene, camera, self._eye_corners_m)
+        transforms = face_transforms(scene, camera, self.eye_corners_m)
         if transforms:
             self._publisher.publish(self._message(transforms=transforms))
 

@@ -57,11 +57,15 @@ def landmarks_message(messages: ModuleType, face: Face, size: tuple[int, int], s
 
 
 class Engagement:
-    """Whether one person is engaged with the robot, by where the head points."""
+    """Whether one person is engaged with the robot, by where the head points.
+
+    Attributes:
+        within_rad: who looks within this angle of the camera looks at the robot; may be changed at any time.
+    """
 
     def __init__(self, within_rad: float) -> None:
-        """Not engaged; who looks within this angle of the camera looks at the robot."""
-        self._within, self._latch = within_rad, Latch(_LOOKS)
+        """Not engaged."""
+        self.within_rad, self._latch = within_rad, Latch(_LOOKS)
 
     def update(self, person: Person, messages: ModuleType) -> int:
         """``EngagementLevel.level`` after one more tick."""
@@ -69,7 +73,7 @@ class Engagement:
         if person.face is None or person.face.pose is None:
             self._latch.update(math.nan)
             return int(levels.UNKNOWN)
-        looks = angle_between(person.face.pose) <= self._within
+        looks = angle_between(person.face.pose) <= self.within_rad
         engaged = self._latch.update(float(looks))
         if engaged:
             return int(levels.ENGAGED if looks else levels.DISENGAGING)
@@ -112,6 +116,12 @@ class HriPublisher:
         self._voices = node.create_publisher(kind, f"{prefix}/voices/tracked", _NEWS)
         self._tracked = node.create_publisher(kind, f"{prefix}/persons/tracked", _NEWS)
         self._everyone = node.create_publisher(kind, f"{prefix}/persons/known", _KEPT)
+
+    def look_within(self, radians: float) -> None:
+        """Heads that point to the robot do so within this angle from now on."""
+        self._within = radians
+        for told in self._people.values():
+            told.engagement.within_rad = radians
 
     def publish(self, scene: Scene) -> None:
         """Tell of one tick."""

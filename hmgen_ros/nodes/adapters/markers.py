@@ -8,6 +8,7 @@ has them; the camera is taken to see 53 degrees, and distances are off by as muc
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,12 @@ _SPEAKS, _SILENT, _NEXT = (0.2, 0.8, 0.3, 0.7), (0.6, 0.6, 0.65, 0.5), (0.95, 0.
 _WHITE = (1.0, 1.0, 1.0, 1.0)
 
 
-def markers_output(node: HmgenNode, eye_corners_m: float) -> Output[TickView]:
+def markers_output(node: HmgenNode, eye_corners_m: Callable[[], float]) -> Output[TickView]:
     """The topic ``markers`` of a node, filled only while somebody subscribes.
 
     Args:
         node: that publishes.
-        eye_corners_m: distance of the outer eye corners, metres.
+        eye_corners_m: distance of the outer eye corners, metres; asked at every tick.
 
     Raises:
         hmgen_ros.nodes.base.SetupError: visualization_msgs cannot be imported.
@@ -53,20 +54,22 @@ def markers_output(node: HmgenNode, eye_corners_m: float) -> Output[TickView]:
 class MarkerBuilder:
     """Makes the message of a tick."""
 
-    def __init__(self, messages: Any, eye_corners_m: float) -> None:
+    def __init__(self, messages: Any, eye_corners_m: Callable[[], float]) -> None:
         """Take the message classes.
 
         Args:
             messages: the module ``visualization_msgs.msg``.
-            eye_corners_m: distance of the outer eye corners, metres.
+            eye_corners_m: distance of the outer eye corners, metres; asked at every tick.
         """
-        self._messages, self._eye_corners_m = messages, eye_corners_m
+        self._messages, self._ask = messages, eye_corners_m
+        self._eye_corners_m = eye_corners_m()
 
     def message(self, view: TickView) -> Any:
         """``MarkerArray`` of everyone whose face can be placed."""
         array = self._messages.MarkerArray()
         if view.scene is None:
             return array
+        self._eye_corners_m = self._ask()
         camera = default_camera_matrix(view.scene.image_size)
         stamp = header(view.scene.stamp_ns, view.scene.frame_id)
         for person in view.scene.people:
