@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hmgen_ros import __version__
+from hmgen_ros.extras import how_to_get
 
 
 class CommandError(Exception):
@@ -54,9 +55,8 @@ def _library(name: str, module: str, options: str, work: str) -> Callable[[list[
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("hmgen_ros"):
                 raise
-            raise CommandError(
-                f"hmgen {name} needs the package {error.name}; pip install 'hmgen_ros[train]'"
-            ) from error
+            package = error.name or ""
+            raise CommandError(f"hmgen {name} needs the package {package}; {how_to_get(package)}") from error
         from hmgen_ros.generators.weights import WeightsError
         from hmgen_ros.perception.mesh_files import ModelFileError
 
