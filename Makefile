@@ -72,6 +72,7 @@ setup: $(STAMPS)/package-$(package_key)
 
 doctor:
 	@sh scripts/doctor.sh $(PYTHON)
+	@$(if $(filter doctor,$(MAKECMDGOALS)),echo "nothing is missing")
 
 clean:
 	rm -rf $(VENV) build install log dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -24,14 +24,14 @@ class EvaluateBagConfig:
         bag: a rosbag2 folder, an .mcap or .db3 file, or a folder of bags.
         json: file for the results; none is written without it. Wall-clock times are in NAME.timing.json,
             what a later --compare needs in NAME.stretches.json.
-        html: one self-contained file with tables, figures and timelines. Needs matplotlib.
+        html: one self-contained file with tables, figures and timelines, to be opened in a browser.
         rerun: a Rerun recording (.rrd) of one bag: people, forecasts and, with --rerun-images, pictures.
             Needs rerun-sdk.
         rerun_images: keep the pictures in it, faces and all.
         compare: results (JSON) of another run, shown beside these; where both are of the same bags with
             differences and how sure these are.
-        model: action predictor.
-        head_model: head-motion predictor of the people in view.
+        model: action predictor: group_attention, semi_markov, persistence or another of models/manifest.yaml.
+        head_model: head-motion predictor of the people in view: constant_velocity, noise_driven and others.
         speaker_model: generator of the heads of people who speak, as in the head-motion node; empty: none.
         image_topic: the camera, where the bag has several (sensor_msgs Image or CompressedImage).
         audio_topic: the sound, where the bag has several (our AudioFrame, either audio_common_msgs).

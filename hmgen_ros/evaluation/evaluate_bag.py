@@ -74,9 +74,9 @@ def evaluate_bag(config: EvaluateBagConfig, console: Console | None = None) -> d
     for out in (config.json, config.html, config.rerun):
         if out is not None and out.is_dir():
             raise ValueError(f"{out} is a folder; name a file")
-    for option, package, extra in (("html", "matplotlib", "train"), ("rerun", "rerun", "rerun")):
-        if getattr(config, option) is not None and find_spec(package) is None:
-            raise ValueError(f"--{option} needs the package {package}; pip install 'hmgen_ros[{extra}]'")
+    for option, module, package in (("html", "matplotlib", "matplotlib"), ("rerun", "rerun", "rerun-sdk")):
+        if getattr(config, option) is not None and find_spec(module) is None:
+            raise ValueError(f"--{option} needs the package {package}: pip install {package}")
     other = None if config.compare is None else OtherRun.read(config.compare)
     bags = find_bags(config.bag)
     single = list(bags.values()) == [config.bag]

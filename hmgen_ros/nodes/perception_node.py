@@ -46,8 +46,9 @@ _TEXTS = {
     "audio_reset_backward": "the sound's time jumped back; its history was dropped",
     "audio_gap": "samples are missing in the sound and were filled with silence",
 }
-# A camera faster than 25 Hz is normal, and a load that went down good news: counted, not warned about.
-_QUIET = {"surplus", "load_raised"}
+# A camera faster than 25 Hz is normal, and a load that went down good news: counted, not warned about. That
+# sound broke off is told once, where it comes in.
+_QUIET = {"surplus", "load_raised", "audio_gaps"}
 
 
 def config_of(values: Mapping[str, Any]) -> PerceptionConfig:
@@ -82,7 +83,7 @@ class PerceptionNode(HmgenNode):
             Output(self, People, "people", PREDICTIONS, people_message)
         )
         self._stream: PerceptionStream | None = None
-        self._present = 0
+        self._present = self._told = 0
         self._calibrated = False
 
     @property
@@ -192,6 +193,11 @@ class PerceptionNode(HmgenNode):
         """Warn of what the stream has counted since the last time."""
         if self._stream is None:
             return
+        told = sum(amount for counts in self._stream.counts for _, amount in counts.items())
+        if told == self._told:
+            # The usual case, twice a tick: nothing to make texts for.
+            return
+        self._told = told
         texts = self._texts()
         for counts in self._stream.counts:
             self.warn_of_new(counts, texts, _QUIET)
