@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hmgen_ros.generators.syncer import SyncerPyramid
 from hmgen_ros.generators.weights import WeightsError, load
-from hmgen_ros.perception.audio_features import KINDS, Kind
+from hmgen_ros.types.sound import KINDS, Kind
 
 Floats = NDArray[np.float32]
 

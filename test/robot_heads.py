@@ -14,12 +14,13 @@ from synthetic_heads import framed, moving_heads
 
 from hmgen_ros.generators.free_head import FreeHead
 from hmgen_ros.generators.ms_sync import MsSync, MsSyncConfig
-from hmgen_ros.generators.noise_driven import NoiseDriven, NoiseDrivenConfig
-from hmgen_ros.generators.speaking_head import SpeakingHead
+from hmgen_ros.generators.noise_driven import NoiseDriven
+from hmgen_ros.generators.noise_driven_state import NoiseDrivenConfig
 from hmgen_ros.perception.head_pose import HEAD_MODEL, RIGID_POINTS, solve_head_pose
 from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.perception.own_speech import VOICE
 from hmgen_ros.perception.speech_queue import SpeechQueue
+from hmgen_ros.robot_head.speaking_head import SpeakingHead
 from hmgen_ros.types import TICK_NS, HeadMotion
 
 #: The first tick of a test's time.

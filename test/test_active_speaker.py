@@ -11,11 +11,12 @@ from talking_faces import TICK_SAMPLES, EnvelopeEmbedder, chunk, effort, face, v
 
 from hmgen_ros.generators.syncer import SyncerConfig, SyncerPyramid
 from hmgen_ros.perception.active_speaker import MAX_LOG_ODDS, ActiveSpeaker, Sighting, match_log_odds
-from hmgen_ros.perception.audio_features import KINDS, Kind, features_of
+from hmgen_ros.perception.audio_features import features_of
 from hmgen_ros.perception.av_offset import MAX_SHIFT, AvOffset, Evidence, FadingMean
 from hmgen_ros.perception.face_trail import MEAN_TICKS, framed
 from hmgen_ros.syncer_embedder import SyncerEmbedder
 from hmgen_ros.types import TICK_NS
+from hmgen_ros.types.sound import KINDS, Kind
 
 LAG_NS = 80_000_000
 TICKS = 250

@@ -31,10 +31,11 @@ from hmgen_ros.generators.ms_sync import MsSync
 from hmgen_ros.generators.speech_models import DEFAULT_SPEECH_GENERATOR
 from hmgen_ros.generators.syncer import SyncerConfig, SyncerPyramid
 from hmgen_ros.generators.weights import WeightsError
-from hmgen_ros.perception.audio_features import KINDS, Kind, features_of
+from hmgen_ros.perception.audio_features import features_of
 from hmgen_ros.resources import resource
 from hmgen_ros.streams.decode import pictures
 from hmgen_ros.types import TICK_HZ, Counts
+from hmgen_ros.types.sound import KINDS, Kind
 
 QUIET = Console(quiet=True)
 DATA = Path(os.environ.get("HMGEN_DATA", "../shared/data"))

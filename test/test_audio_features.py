@@ -6,17 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hmgen_ros.perception.audio_features import (
-    HOP,
-    KINDS,
-    LOOK_AHEAD_S,
-    SOUND_RATE,
-    TICK_SAMPLES,
-    WINDOW,
-    FeatureStream,
-    Kind,
-    features_of,
-)
+from hmgen_ros.perception.audio_features import FeatureStream, features_of
+from hmgen_ros.types.sound import HOP, KINDS, LOOK_AHEAD_S, SOUND_RATE, TICK_SAMPLES, WINDOW, Kind
 
 
 def noise(ticks: int, seed: int = 0) -> np.ndarray:

@@ -13,7 +13,8 @@ from hmgen_ros.generators.actor import Actor, ActorConfig
 from hmgen_ros.generators.framed_motion import FramedMotion
 from hmgen_ros.generators.hit_dvae import HitDvae, HitDvaeConfig
 from hmgen_ros.generators.ms_sync import MsSync, MsSyncConfig
-from hmgen_ros.generators.noise_driven import NoiseDriven, NoiseDrivenConfig
+from hmgen_ros.generators.noise_driven import NoiseDriven
+from hmgen_ros.generators.noise_driven_state import NoiseDrivenConfig
 from hmgen_ros.generators.suhmo import Suhmo, SuhmoConfig
 
 Model = FramedMotion[Any]

@@ -8,7 +8,8 @@ import torch
 from synthetic_heads import framed, moving_heads
 
 from hmgen_ros.generators.free_head import FACE_PX, IMAGE_SIZE, FreeHead
-from hmgen_ros.generators.noise_driven import NoiseDriven, NoiseDrivenConfig
+from hmgen_ros.generators.noise_driven import NoiseDriven
+from hmgen_ros.generators.noise_driven_state import NoiseDrivenConfig
 from hmgen_ros.perception.head_pose import HEAD_MODEL, RIGID_POINTS, solve_head_pose
 from hmgen_ros.types import TICK_NS
 
@@ -81,6 +82,7 @@ def test_a_model_that_gives_no_numbers(model: NoiseDriven) -> None:
     kept = model.linear.bias.data.clone()
     try:
         model.linear.bias.data.fill_(torch.nan)
+        model.changed()
         for tick in range(15):
             motion = head.tick(tick * TICK_NS, "robot")
             assert np.isfinite(motion.landmarks_px).all()
@@ -88,6 +90,7 @@ def test_a_model_that_gives_no_numbers(model: NoiseDriven) -> None:
         assert head.counts["pose_not_finite"] >= 14
     finally:
         model.linear.bias.data.copy_(kept)
+        model.changed()
     for tick in range(15):
         motion = head.tick(tick * TICK_NS, "robot")
     assert head.counts["pose_not_finite"] <= 16

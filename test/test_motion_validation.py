@@ -7,7 +7,8 @@ import torch
 from motion_corpus import pieces
 from synthetic_heads import framed, moving_heads
 
-from hmgen_ros.generators.noise_driven import NoiseDriven, NoiseDrivenConfig
+from hmgen_ros.generators.noise_driven import NoiseDriven
+from hmgen_ros.generators.noise_driven_state import NoiseDrivenConfig
 from hmgen_ros.training.motion_validation import MotionValidation, WindowFeatures, some_windows
 from hmgen_ros.training.motion_windows import MotionWindows
 

@@ -158,7 +158,7 @@ def test_masks_of_a_landmark_hold_for_both_coordinates_and_add_up() -> None:
         branches.out.bias[:, :, :4] = torch.arange(4.0)
         branches.out.bias[:, :, 8:] = torch.randn(3, 1, 6)
         directions = torch.randn(4, 12)
-        spoken = branches(torch.randn(3, 2, 5), directions)
+        spoken = branches(branches.weights(), torch.randn(3, 2, 5), directions)
     expected = (torch.arange(4.0) @ directions).expand(2, -1)
     torch.testing.assert_close(spoken.velocity, expected)
 

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from perception_scene import RATE
 from robot_heads import START_NS, Piece, as_played, at_once, cut, send, utterance
 
-from hmgen_ros.perception.audio_features import TICK_SAMPLES, features_of
+from hmgen_ros.perception.audio_features import features_of
 from hmgen_ros.perception.own_speech import OwnSpeech, SpeechTick
 from hmgen_ros.perception.speech_queue import MAX_AHEAD_S, SpeechQueue
 from hmgen_ros.streams.audio import BadAudio
 from hmgen_ros.types import TICK_NS
+from hmgen_ros.types.sound import TICK_SAMPLES
 
 SECOND = 1_000_000_000
 

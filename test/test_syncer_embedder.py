@@ -6,8 +6,8 @@ import torch
 
 from hmgen_ros.generators.syncer import SyncerConfig, SyncerPyramid
 from hmgen_ros.generators.weights import WeightsError
-from hmgen_ros.perception.audio_features import KINDS, Kind
 from hmgen_ros.syncer_embedder import SyncerEmbedder, load_embedder
+from hmgen_ros.types.sound import KINDS, Kind
 
 
 def pyramid(**settings) -> SyncerPyramid:

@@ -16,8 +16,8 @@ from hmgen_ros.data.ami_raster import CorpusError
 from hmgen_ros.generators import motion_models, weights
 from hmgen_ros.generators.noise_driven import NoiseDriven
 from hmgen_ros.generators.suhmo import Suhmo
+from hmgen_ros.training.adversarial_steps import AdversarialMotionStep
 from hmgen_ros.training.loop_config import seed_iteration
-from hmgen_ros.training.motion_steps import AdversarialMotionStep
 from hmgen_ros.training.motion_systems import SIZES, SYSTEMS
 from hmgen_ros.training.run_log import RunError
 from hmgen_ros.training.train_suhmo import (

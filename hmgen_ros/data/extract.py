@@ -37,10 +37,10 @@ from hmgen_ros.data.clip_tracks import tracks_in
 from hmgen_ros.data.corpora import LAYOUTS, Clip, Layout, clips_of
 from hmgen_ros.data.track_files import write_track_file
 from hmgen_ros.data.tracks import MANIFEST
-from hmgen_ros.perception.audio_features import SOUND_RATE
 from hmgen_ros.perception.backends import BACKEND_MODULES, LandmarkBackend, create_backend
 from hmgen_ros.streams.source import MediaError
 from hmgen_ros.types import TICK_HZ, Counts
+from hmgen_ros.types.sound import SOUND_RATE
 
 _COLUMNS = (
     "half",

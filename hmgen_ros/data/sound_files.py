@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgen_ros.perception.audio_features import SOUND_RATE
 from hmgen_ros.streams.clock import NS_PER_S
 from hmgen_ros.streams.decode import sound_chunks, sounds
 from hmgen_ros.types import TICK_NS, AudioChunk, Counts
+from hmgen_ros.types.sound import SOUND_RATE
 
 
 def read_sound(path: Path, counts: Counts) -> tuple[int, NDArray[np.float32]]:

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from hmgen_ros.data.ami import data_directory
 from hmgen_ros.data.ami_raster import CorpusError
 from hmgen_ros.data.sound_files import cut_sound, read_sound
-from hmgen_ros.data.tracks import Corpus, Segment, Track, segments
-from hmgen_ros.perception.audio_features import SOUND_RATE
+from hmgen_ros.data.tracks import Corpus, Segment, Track, segments, tracks_of
 from hmgen_ros.streams.clock import NS_PER_S
 from hmgen_ros.streams.source import MediaError
 from hmgen_ros.types import TICK_NS, Counts
+from hmgen_ros.types.sound import SOUND_RATE
 
 #: A track whose sound ends earlier than its pictures lacks so many ticks at most.
 _SHORT = 5
@@ -34,6 +35,19 @@ class SpeechSegment:
 
     segment: Segment
     sound: NDArray[np.float32]
+
+
+def speech_part(data: Path | None, split: str) -> tuple[list[SpeechSegment], Corpus]:
+    """The pieces of tracks of one part that have sound.
+
+    Args:
+        data: folder of the corpora, see :func:`hmgen_ros.data.ami.data_directory`.
+        split: "train", "validation" or "test".
+
+    Raises:
+        hmgen_ros.data.ami_raster.CorpusError: the tracks are missing or damaged.
+    """
+    return speech_segments(track for track in tracks_of(data_directory(data)) if track.split == split)
 
 
 def speech_segments(tracks: Iterable[Track], shortest: int = 42) -> tuple[list[SpeechSegment], Corpus]:

@@ -36,8 +36,8 @@ from hmgen_ros.generators.speech_models import (
     SPEECH_GENERATORS,
     load_speech_generator,
 )
-from hmgen_ros.perception.audio_features import Kind
 from hmgen_ros.types import TICK_HZ
+from hmgen_ros.types.sound import Kind
 
 #: Tracks are written in sixteenths of a pixel: of faces below this size (root mean square distance of the
 #: landmarks from their middle, pixels) not enough would be left.

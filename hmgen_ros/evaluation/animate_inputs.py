@@ -17,12 +17,13 @@ from hmgen_ros.data.landmark_files import read_landmarks
 from hmgen_ros.data.sound_files import read_sound
 from hmgen_ros.data.track_files import read_track_file
 from hmgen_ros.generators.head_frame import usable
-from hmgen_ros.perception.audio_features import SOUND_RATE, TICK_SAMPLES, FeatureStream, Kind
+from hmgen_ros.perception.audio_features import FeatureStream
 from hmgen_ros.perception.backends import create_backend
 from hmgen_ros.perception.still_face import still_face
 from hmgen_ros.streams.clock import NS_PER_S
 from hmgen_ros.streams.source import MediaError
 from hmgen_ros.types import NUM_LANDMARKS, TICK_HZ, TICK_NS, Counts
+from hmgen_ros.types.sound import SOUND_RATE, TICK_SAMPLES, Kind
 
 #: Files of landmarks; anything else is a picture.
 LANDMARK_FILES = (".npz", ".npy")

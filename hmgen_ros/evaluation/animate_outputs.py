@@ -14,8 +14,8 @@ from hmgen_ros.data.track_files import TrackFile, write_track_file
 from hmgen_ros.evaluation.animate_inputs import Floats, features_and_silence
 from hmgen_ros.evaluation.face_film import COLOURS, WHITE, backdrop, draw_face, view_of
 from hmgen_ros.evaluation.motion_raster import in_own_frame, raster
-from hmgen_ros.perception.audio_features import SOUND_RATE, TICK_SAMPLES
 from hmgen_ros.types import TICK_NS, AudioChunk
+from hmgen_ros.types.sound import SOUND_RATE, TICK_SAMPLES
 from hmgen_ros.viewing.video_writer import VideoWriter
 
 #: Rasters made at once.

@@ -23,7 +23,8 @@ from hmgen_ros.data.speech_tracks import SpeechSegment
 from hmgen_ros.evaluation.motion_inception import MotionInception
 from hmgen_ros.evaluation.motion_metrics import Components, map_components, pose_components
 from hmgen_ros.evaluation.motion_reference import FEWEST, LAST, Measured, last_windows, measure
-from hmgen_ros.perception.audio_features import TICK_SAMPLES, Kind, features_of
+from hmgen_ros.perception.audio_features import features_of
+from hmgen_ros.types.sound import TICK_SAMPLES, Kind
 
 #: Ticks of a sequence, at most, and of motion that is compared in its last ticks.
 SEQUENCE, HORIZONS = 80, (40, 80, 200)

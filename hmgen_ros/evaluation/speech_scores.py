@@ -16,7 +16,7 @@ from hmgen_ros.evaluation.sync_metrics import LevelSynchrony, mean_scores, pyram
 from hmgen_ros.generators.head_frame import head_frame, to_frame
 from hmgen_ros.generators.ms_sync import MsSync
 from hmgen_ros.generators.syncer import SyncerPyramid
-from hmgen_ros.perception.audio_features import Kind
+from hmgen_ros.types.sound import Kind
 
 #: Heads generated at once.
 _AT_ONCE = 256

@@ -29,11 +29,12 @@ from hmgen_ros.data.tracks import clean
 from hmgen_ros.evaluation.sync_metrics import common_offset, mean_scores, pyramid_synchrony
 from hmgen_ros.generators.head_frame import head_frame, to_frame
 from hmgen_ros.generators.syncer import FACE_WINDOW, SyncerPyramid
-from hmgen_ros.perception.audio_features import SOUND_RATE, TICK_SAMPLES, Kind, features_of
+from hmgen_ros.perception.audio_features import features_of
 from hmgen_ros.perception.voice import WINDOW, VoiceModel
 from hmgen_ros.streams.clock import NS_PER_S
 from hmgen_ros.streams.source import MediaError
 from hmgen_ros.types import TICK_HZ, TICK_NS, Counts
+from hmgen_ros.types.sound import SOUND_RATE, TICK_SAMPLES, Kind
 
 #: Ticks of a sequence, at most.
 SEQUENCE = 80

@@ -162,6 +162,17 @@ def lstm_cell(weights: CellWeights, gates: Tensor, cell: Tensor) -> tuple[Tensor
     return torch.addcmul(-out, out, normal.sigmoid(), value=2.0), cell
 
 
+def lstm_gates(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """The end of a plain LSTM's step: ``[R, 4H]`` gates and ``[R, H]`` cell to the new (hidden, cell).
+
+    The gates are in PyTorch's order (into, forget, new, out), those of the new values doubled: then one
+    sigmoid does for all of them.
+    """
+    into, forget, half, out = gates.sigmoid().chunk(4, dim=1)
+    cell = torch.addcmul(forget * cell, into, half, value=2.0) - into
+    return out * torch.tanh(cell), cell
+
+
 class NormLSTM(nn.Module):
     """LSTM with layer norm on the summed inputs of its gates and on its cell.
 

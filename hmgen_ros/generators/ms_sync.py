@@ -24,11 +24,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from hmgen_ros.generators.framed_motion import POSE, FramedState, chosen
-from hmgen_ros.generators.noise_driven import NoiseDriven, NoiseDrivenConfig, NoiseDrivenState
-from hmgen_ros.generators.speech_branches import SpeechBranches
+from hmgen_ros.generators.noise_driven import NoiseDriven
+from hmgen_ros.generators.noise_driven_state import NoiseDrivenConfig, NoiseDrivenState, TickWeights
+from hmgen_ros.generators.speech_branches import BranchWeights, SpeechBranches
 from hmgen_ros.generators.speech_pyramid import LEVELS, STEPS, SpeechPyramid, SpeechState
-from hmgen_ros.perception.audio_features import FEATURES, KINDS, LOOK_AHEAD_S
 from hmgen_ros.types import NUM_LANDMARKS, TICK_HZ
+from hmgen_ros.types.sound import FEATURES, KINDS, LOOK_AHEAD_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,21 @@ class MsSyncState(NoiseDrivenState):
     loose: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class SpeakingWeights(TickWeights):
+    """The weights of one tick.
+
+    Attributes:
+        branches: of the sound.
+        main: ``[K, 136]`` from velocities along their strongest directions to those of the landmarks.
+        strongest: ``[K, 136]`` from what is told for these directions to what is for all; 0 for the others.
+    """
+
+    branches: BranchWeights
+    main: Tensor
+    strongest: Tensor
+
+
 class MsSync(NoiseDriven):
     """The generator.
 
@@ -127,7 +143,8 @@ class MsSync(NoiseDriven):
         """
         self._check(state, heard)
         speech, levels = self.pyramid.step(state.core.speech, heard)
-        return replace(state, core=replace(state.core, speech=speech, **self._moved(state.core, levels)))
+        moved = self._moved(self.prepared, state.core, levels)
+        return replace(state, core=replace(state.core, speech=speech, **moved))
 
     def rollout_speaking(self, state: FramedState[Any], heard: Tensor, generator: torch.Generator) -> Tensor:
         """Let heads speak.
@@ -192,12 +209,13 @@ class MsSync(NoiseDriven):
             heard: ``[R, T + look_ahead, 4, 26]``.
         """
         sound, missed = self.contexts(heard), []
-        core = self._take_in(self._begun(poses[:, 0], reference), poses[:, 0])
+        weights = self.prepared
+        core = self._first(weights, poses[:, 0], reference)
         for tick, pose in enumerate(poses[:, 1:].unbind(1), start=1):
-            core = self._hearing(core, sound, tick)
-            off = ((pose - core.pose) @ self.into[:, :POSE] - core.expected) / core.deviation
+            core = self._hearing(weights, core, sound, tick)
+            off = ((pose - core.pose) @ weights.along - core.expected) / core.deviation
             missed.append((0.5 * off.square() + core.deviation.log()).mean())
-            core = self._take_in(core, pose)
+            core = self._take_in(weights, core, pose)
         return torch.stack(missed).mean()
 
     @torch.no_grad()
@@ -218,35 +236,49 @@ class MsSync(NoiseDriven):
         """Take in one pose; what has been heard before a first one stays."""
         assert isinstance(core, MsSyncState)
         begun = replace(self._begun(pose, pose), speech=core.speech)  # type: ignore[call-arg]
-        return self._take_in(chosen(first, begun, core), pose)
+        return self._take_in(self.prepared, chosen(first, begun, core), pose, first)
+
+    def prepare(self) -> SpeakingWeights:
+        """The weights as a tick uses them."""
+        plain, count = super().prepare(), self.config.directions
+        parts = {part.name: getattr(plain, part.name) for part in fields(plain)}
+        strongest = torch.eye(POSE, device=self.back.device, dtype=self.back.dtype)[-count:]
+        branches = self.branches.weights()
+        return SpeakingWeights(**parts, branches=branches, main=self.back[-count:], strongest=strongest)
 
     # -- parts ----------------------------------------------------------------------------------------------
 
-    def _expecting(self, mean: Tensor, loose: Tensor) -> dict[str, Tensor]:
+    def _expecting(
+        self, weights: TickWeights, core: NoiseDrivenState, far: Tensor, hidden: Tensor, first: Tensor | None
+    ) -> dict[str, Tensor]:
+        assert isinstance(core, MsSyncState)
         if not self.config.noise:
-            zeros = torch.zeros_like(mean)
-            return {"expected": zeros, "deviation": zeros + 1.0, "unheard": zeros, "loose": zeros}
-        return {**super()._expecting(mean, loose), "unheard": mean, "loose": loose}
+            return {"expected": core.unheard}
+        mean, loose = weights.foreseen(core, far, hidden, first)
+        deviation = functional.softplus(loose) + weights.smallest
+        return {"expected": mean, "deviation": deviation, "unheard": mean, "loose": loose}
 
-    def _hearing(self, core: NoiseDrivenState, sound: Tensor | None, tick: int) -> NoiseDrivenState:
-        return core if sound is None else replace(core, **self._moved(core, sound[:, tick]))
+    def _hearing(
+        self, weights: TickWeights, core: NoiseDrivenState, sound: Tensor | None, tick: int
+    ) -> NoiseDrivenState:
+        return core if sound is None else replace(core, **self._moved(weights, core, sound[:, tick]))
 
-    def _moved(self, core: NoiseDrivenState, levels: Tensor) -> dict[str, Tensor]:
+    def _moved(self, weights: TickWeights, core: NoiseDrivenState, levels: Tensor) -> dict[str, Tensor]:
         """Fields of the state: what ``[N, 4, C]`` of the sound say of the next velocity."""
         assert isinstance(core, MsSyncState)
-        nearby = core.place + core.away[:, POSE:]
-        known = torch.cat([nearby, core.hidden], dim=-1).expand(self._levels, -1, -1)
-        inputs = torch.cat([levels[:, : self._levels].transpose(0, 1), known], dim=-1)
-        spoken = self.branches(inputs, self.back[-self.config.directions :])
-        expected = torch.addmm(core.unheard, spoken.velocity, self.into[:, :POSE])
+        assert isinstance(weights, SpeakingWeights)
+        known = torch.cat([core.here, core.hidden], dim=1).expand(self._levels, -1, -1)
+        inputs = torch.cat([levels.transpose(0, 1)[: self._levels], known], dim=2)
+        spoken = self.branches(weights.branches, inputs, weights.main)
+        expected = torch.addmm(core.unheard, spoken.velocity, weights.along)
         if not self.config.noise:
             return {"expected": expected}
         # The weaker directions tremble as they do unheard.
-        loose = functional.pad(spoken.loose, (POSE - self.config.directions, 0))
-        return super()._expecting(expected, core.loose + loose)
+        loose = torch.addmm(core.loose, spoken.loose, weights.strongest)
+        return {"expected": expected, "deviation": functional.softplus(loose) + weights.smallest}
 
-    def _following(self, core: NoiseDrivenState, noise: Tensor | None) -> Tensor:
-        return super()._following(core, noise if self.config.noise else None)
+    def _following(self, weights: TickWeights, core: NoiseDrivenState, noise: Tensor | None) -> Tensor:
+        return super()._following(weights, core, noise if self.config.noise else None)
 
     def _check(self, state: FramedState[Any], heard: Tensor) -> None:
         expected = (len(state.seen), STEPS, FEATURES)

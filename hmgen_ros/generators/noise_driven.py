@@ -19,86 +19,27 @@ in the main directions of poses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hmgen_ros.generators.framed_motion import POSE, FramedMotion, chosen
+from hmgen_ros.generators.layers import lstm_gates
+from hmgen_ros.generators.noise_driven_state import NoiseDrivenConfig, NoiseDrivenState, TickWeights
+from hmgen_ros.generators.prepared import Prepared
+from hmgen_ros.generators.reused import Reused
+from hmgen_ros.generators.velocity_units import velocity_units
 
 #: Where ``asinh`` begins to bend what the LSTM reads, in standard deviations.
 _BEND = 0.2
-#: Directions in which hardly anything moves are measured in this part of the largest unit, or rounding would
-#: be taken for motion.
-_FLAT = 2e-3
 #: Smallest standard deviation of a velocity, in standard deviations of all, and largest surprise.
 _SMALLEST, _SURPRISE = 1e-3, 5.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class NoiseDrivenConfig:
-    """Sizes.
-
-    Attributes:
-        hidden: size of the LSTM's state.
-        intent: numbers drawn once for each stretch of free motion.
-        directions: main directions that poses are described by.
-        temperature: what the noise of velocities is multiplied by in use, but not while training. There are
-            few people to learn from, so that a training set's own liveliness is learned, and others are
-            calmer or livelier; of a value below 1, futures are calmer and more alike.
-
-    Raises:
-        ValueError: a size is out of its range.
-    """
-
-    hidden: int = 128
-    intent: int = 16
-    directions: int = 48
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        if min(self.hidden, self.intent) < 1:
-            raise ValueError(f"hidden and intent must be at least 1, got {self.hidden}, {self.intent}")
-        if not 1 <= self.directions <= POSE:
-            raise ValueError(f"directions must lie between 1 and {POSE}, got {self.directions}")
-        if not 0.0 < self.temperature <= 2.0:
-            raise ValueError(f"temperature must lie in (0, 2], got {self.temperature}")
-
-
-@dataclass(frozen=True, slots=True)
-class NoiseDrivenState:
-    """What is remembered of each head; velocities are along the directions, in their units.
-
-    Attributes:
-        pose: ``[N, 136]`` the last one.
-        home: ``[N, 136]`` the pose that the frame was made from.
-        place: ``[N, K]`` the same from the mean, along the main directions of poses.
-        away: ``[N, 136 + K]`` from home to the last pose, along both kinds of directions.
-        velocity: ``[N, 136]`` the last velocity; zero where not known.
-        before: ``[N, 136]`` the one before; the last velocity again where not known.
-        expected: ``[N, 136]`` mean of the next velocity.
-        deviation: ``[N, 136]`` standard deviation of it.
-        seen: ``[N]`` poses taken in so far, up to 2, float.
-        intent: ``[N, I]``, zero while only observing.
-        hidden, cell: ``[N, H]``.
-    """
-
-    pose: Tensor
-    home: Tensor
-    place: Tensor
-    away: Tensor
-    velocity: Tensor
-    before: Tensor
-    expected: Tensor
-    deviation: Tensor
-    seen: Tensor
-    intent: Tensor
-    hidden: Tensor
-    cell: Tensor
-
-
-class NoiseDriven(FramedMotion[NoiseDrivenState]):
+class NoiseDriven(Prepared[TickWeights], FramedMotion[NoiseDrivenState]):
     """The generator.
 
     Attributes:
@@ -122,6 +63,7 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
     def __init__(self, config: NoiseDrivenConfig | None = None) -> None:
         super().__init__(config)
         config = self.config
+        self._away = [POSE, config.directions]
         self.cell = nn.LSTMCell(2 * config.directions + 2 * POSE + config.intent + 1, config.hidden)
         self.linear = nn.Linear(3 * POSE, POSE)
         self.drawn = nn.Linear(config.hidden, 2 * POSE)
@@ -141,27 +83,27 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
 
     def core_state(self, slots: int) -> NoiseDrivenState:
         """Nothing seen."""
-        sizes = POSE, self.config.directions, self.into.shape[1], self.config.intent, self.config.hidden
-        poses, place, away, intent, hidden = (self.mean.new_zeros((slots, size)) for size in sizes)
-        ones, seen = torch.ones_like(poses), poses[:, 0]
+        sizes = POSE, self.config.directions, self.config.intent, self.config.hidden
+        poses, place, intent, hidden = (self.mean.new_zeros((slots, size)) for size in sizes)
+        ones, moved = torch.ones_like(poses), torch.zeros_like(poses[:, :1], dtype=torch.bool)
         return NoiseDrivenState(
-            poses, poses, place, away, poses, poses, poses, ones, seen, intent, hidden, hidden
+            poses, poses, place, place, poses, poses, moved, poses, ones, intent, hidden, hidden
         )
 
     def core_observe(self, core: NoiseDrivenState, pose: Tensor, first: Tensor) -> NoiseDrivenState:
         """Take in one pose."""
-        return self._take_in(chosen(first, self._begun(pose, pose), core), pose)
+        return self._take_in(self.prepared, chosen(first, self._begun(pose, pose), core), pose, first)
 
     def core_go_on(self, core: NoiseDrivenState, pose: Tensor) -> NoiseDrivenState:
         """Take in one pose of its own."""
-        return self._take_in(core, pose)
+        return self._take_in(self.prepared, core, pose)
 
     def core_next(self, core: NoiseDrivenState, pose: Tensor, generator: torch.Generator | None) -> Tensor:
         """The pose one tick later, drawn, or the expected one."""
         noise = None
         if generator is not None:
             noise = torch.randn(pose.shape, generator=generator, device=pose.device, dtype=pose.dtype)
-        return self._following(core, noise)
+        return self._following(self.prepared, core, noise)
 
     def core_start(
         self, core: NoiseDrivenState, pose: Tensor, generator: torch.Generator
@@ -169,16 +111,18 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
         """Draw the intent."""
         size = core.intent.shape
         intent = torch.randn(size, generator=generator, device=pose.device, dtype=pose.dtype)
-        return self._intending(core, intent)
+        return self._intending(self.prepared, core, intent)
 
     # -- whole sequences ------------------------------------------------------------------------------------
 
     def core_sequence(self, poses: Tensor) -> Tensor:
         """``[R, T, 136]`` to the expected next ones."""
-        core, following = self._begun(poses[:, 0], poses[:, 0]), []
-        for pose in poses.unbind(1):
-            core = self._take_in(core, pose)
-            following.append(self._following(core, None))
+        weights = self.prepared
+        core = self._first(weights, poses[:, 0], poses[:, 0])
+        following = [self._following(weights, core, None)]
+        for pose in poses[:, 1:].unbind(1):
+            core = self._take_in(weights, core, pose)
+            following.append(self._following(weights, core, None))
         return torch.stack(following, dim=1)
 
     def generate(
@@ -195,12 +139,13 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
         Returns:
             ``[R, steps, 136]``.
         """
-        core = self._begun(observed[:, 0], reference)
-        for tick, pose in enumerate(observed.unbind(1)):
-            # What is heard tells of a movement, and the first pose is none.
-            core = self._take_in(self._hearing(core, sound, tick) if tick else core, pose)
-        core = self._intending(core, torch.randn_like(core.intent))
-        return self._go_on(core, steps, sound, observed.shape[1])
+        weights = self.prepared
+        core = self._first(weights, observed[:, 0], reference)
+        # What is heard tells of a movement, and the first pose is none.
+        for tick, pose in enumerate(observed[:, 1:].unbind(1), start=1):
+            core = self._take_in(weights, self._hearing(weights, core, sound, tick), pose)
+        core = self._intending(weights, core, torch.randn_like(core.intent))
+        return self._go_on(weights, core, steps, sound, observed.shape[1])
 
     def generate_late(
         self, reference: Tensor, wandered: int, steps: int, sound: Tensor | None = None
@@ -216,22 +161,25 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
         Returns:
             ``[R, steps, 136]``.
         """
+        weights = self.prepared
         with torch.no_grad():
-            core = self._take_in(self._begun(reference, reference), reference)
-            core = self._intending(core, torch.randn_like(core.intent))
+            core = self._first(weights, reference, reference)
+            core = self._intending(weights, core, torch.randn_like(core.intent))
             for tick in range(wandered):
-                core = self._hearing(core, sound, tick)
-                pose = self._following(core, torch.randn_like(core.pose))
-                core = self._take_in(core, self.plausible(pose, reference, core.pose))
-        return self._go_on(core, steps, sound, wandered)
+                core = self._hearing(weights, core, sound, tick)
+                pose = self._following(weights, core, torch.randn_like(core.pose))
+                core = self._take_in(weights, core, self.plausible(pose, reference, core.pose))
+        return self._go_on(weights, core, steps, sound, wandered)
 
-    def _go_on(self, core: NoiseDrivenState, steps: int, sound: Tensor | None, begin: int) -> Tensor:
+    def _go_on(
+        self, weights: TickWeights, core: NoiseDrivenState, steps: int, sound: Tensor | None, begin: int
+    ) -> Tensor:
         """``steps`` ticks, the first of which is tick ``begin`` of the sound."""
         future = []
         for tick in range(begin, begin + steps):
-            core = self._hearing(core, sound, tick)
-            pose = self._following(core, torch.randn_like(core.pose))
-            core = self._take_in(core, pose)
+            core = self._hearing(weights, core, sound, tick)
+            pose = self._following(weights, core, torch.randn_like(core.pose))
+            core = self._take_in(weights, core, pose)
             future.append(pose)
         return torch.stack(future, dim=1)
 
@@ -245,31 +193,36 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
             poses: ``[R, T, 136]`` training tracks in head frames, ``T`` at least 4.
             reference: ``[R, 136]`` the poses that the frames were made from.
         """
-        flat, count = poses.flatten(0, 1), self.config.directions
-        self.mean.copy_(flat.mean(0))
-        values, vectors = torch.linalg.eigh(torch.cov((flat - self.mean).double().T))
-        spread = values[-count:].clamp(min=float(values[-1]) * _FLAT**2).sqrt()
-        velocity = poses.diff(dim=1)
-        axes = torch.linalg.eigh(torch.cov(velocity.diff(dim=1).flatten(0, 1).double().T))[1].float()
-        unit = (velocity.flatten(0, 1) @ axes).square().mean(0).sqrt()
-        unit = unit.clamp(min=_FLAT * float(unit.max()))
-        self.into.copy_(torch.cat([axes / unit, (vectors[:, -count:] / spread).float()], dim=1))
-        self.back.copy_((axes * unit).T)
-        along = velocity @ axes / unit
-        away = ((poses - reference.unsqueeze(1)) @ axes / unit)[:, 2:-1]
-        self.nearer.copy_(away.flatten(0, 1).square().mean(0).clamp(min=1.0).rsqrt())
-        known = torch.cat([along[:, 1:-1], along[:, :-2], away * self.nearer], dim=-1)
-        # Quiet heads count as much as lively ones.
-        weight = along.square().mean(dim=(1, 2), keepdim=True).clamp(min=1e-6).rsqrt()
-        rows, now = ((part * weight).flatten(0, 1).double() for part in (known, along[:, 2:]))
-        # A trace of ridge: some directions hardly ever move.
-        ridge = 1e-2 * len(rows) * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
-        solved = torch.linalg.solve(rows.T @ rows + ridge, rows.T @ now)
-        self.linear.weight.copy_(solved.T)
-        rest = (now - rows @ solved).square().mean(0).sqrt()
-        later = _inverse_softplus(rest.clamp(min=1e-3)).float()
+        units = velocity_units(poses, reference, self.config.directions)
+        for buffer in ("mean", "into", "back", "nearer"):
+            self.get_buffer(buffer).copy_(getattr(units, buffer))
+        self.linear.weight.copy_(units.linear)
+        later = _inverse_softplus(units.rest.clamp(min=1e-3)).float()
         self.drawn.bias[POSE:] = later
         self.opening[POSE:] = _inverse_softplus(torch.ones_like(later)) - later
+        self.changed()
+
+    def prepare(self) -> TickWeights:
+        """The weights as a tick uses them."""
+        cell, along = self.cell, self.into[:, :POSE]
+        # tanh(x) is 2 σ(2 x) - 1: all gates are one sigmoid.
+        factor = self.mean.new_ones(4, self.config.hidden)
+        factor[2] = 2.0
+        factor = factor.flatten()
+        drawn_bias = self.drawn.bias + functional.pad(self.linear.bias, (0, POSE))
+        gates = torch.cat([cell.weight_ih[:, :-1], cell.weight_hh], dim=1) * factor.unsqueeze(1)
+        return TickWeights(
+            along=along,
+            back=self.back,
+            away=torch.cat([along * self.nearer, self.into[:, POSE:]], dim=1),
+            sharp=self.mean.new_tensor(1.0 / _BEND),
+            smallest=self.mean.new_tensor(_SMALLEST),
+            gates=Reused(gates.t(), (cell.bias_ih + cell.bias_hh) * factor),
+            begins=cell.weight_ih[:, -1] * factor,
+            drawn=Reused(self.drawn.weight.t(), drawn_bias),
+            opening=self.opening,
+            linear=self.linear.weight.t(),
+        )
 
     # -- parts ----------------------------------------------------------------------------------------------
 
@@ -278,50 +231,64 @@ class NoiseDriven(FramedMotion[NoiseDrivenState]):
         place = (reference - self.mean) @ self.into[:, POSE:]
         return replace(self.core_state(len(pose)), pose=pose, home=reference, place=place)
 
-    def _take_in(self, core: NoiseDrivenState, pose: Tensor) -> NoiseDrivenState:
-        """The state after ``[N, 136]`` poses; a first pose is the one that the state already has."""
+    def _first(self, weights: TickWeights, pose: Tensor, reference: Tensor) -> NoiseDrivenState:
+        """Heads that have taken in one pose."""
+        every = torch.ones(len(pose), dtype=torch.bool, device=pose.device)
+        return self._take_in(weights, self._begun(pose, reference), pose, every)
+
+    def _take_in(
+        self, weights: TickWeights, core: NoiseDrivenState, pose: Tensor, first: Tensor | None = None
+    ) -> NoiseDrivenState:
+        """The state after ``[N, 136]`` poses; a first one, if ``[N]`` bool says so, is what the state has."""
         # Differences first: in the units of the weakest directions, the rounding of whole poses is not small.
-        moved, away = (torch.cat([pose - core.pose, pose - core.home]) @ self.into).chunk(2)
-        velocity = moved[:, :POSE]
-        before = torch.where((core.seen > 1.5).unsqueeze(-1), core.velocity, velocity)
+        velocity = (pose - core.pose) @ weights.along
+        before = torch.where(core.moved, core.velocity, velocity)
         surprise = ((velocity - core.expected) / core.deviation).clamp(-_SURPRISE, _SURPRISE)
-        seen = (core.seen + 1.0).clamp(max=2.0)
-        core = replace(core, pose=pose, away=away, velocity=velocity, before=before, seen=seen)
-        return self._read(core, surprise)
+        moved = torch.ones_like(core.moved) if first is None else ~first.unsqueeze(1)
+        core = replace(core, pose=pose, velocity=velocity, before=before, moved=moved)
+        return self._read(weights, core, surprise, None if first is None else ~moved)
 
-    def _intending(self, core: NoiseDrivenState, intent: Tensor) -> NoiseDrivenState:
+    def _intending(self, weights: TickWeights, core: NoiseDrivenState, intent: Tensor) -> NoiseDrivenState:
         """The last pose is read once more, now with the intent: the LSTM has to know before it moves."""
-        return self._read(replace(core, intent=intent), torch.zeros_like(core.velocity))
+        core = replace(core, intent=intent)
+        return self._read(weights, core, torch.zeros_like(core.velocity), ~core.moved)
 
-    def _read(self, core: NoiseDrivenState, surprise: Tensor) -> NoiseDrivenState:
-        """The LSTM's tick, and what it expects of the next one."""
-        begins = (core.seen < 1.5).to(core.pose.dtype).unsqueeze(-1)
-        far, nearby = core.away.split([POSE, self.config.directions], dim=-1)
+    def _read(
+        self, weights: TickWeights, core: NoiseDrivenState, surprise: Tensor, first: Tensor | None
+    ) -> NoiseDrivenState:
+        """The LSTM's tick, and what it expects of the next one; ``[N, 1]`` bool where a pose is the first."""
+        far, nearby = torch.split_with_sizes((core.pose - core.home) @ weights.away, self._away, dim=1)
+        here = core.place + nearby
         # Bent, so that small movements of quiet heads are heard beside the large ones of lively heads.
-        bent = torch.asinh(torch.cat([nearby, core.velocity], dim=-1) / _BEND)
-        inputs = torch.cat([core.place + nearby, bent, surprise, core.intent, begins], dim=-1)
-        hidden, cell = self.cell(inputs, (core.hidden, core.cell))
-        given = torch.addcmul(self.drawn(hidden), begins, self.opening)
-        linear = self.linear(torch.cat([core.velocity, core.before, far * self.nearer], dim=-1))
-        expecting = self._expecting(given[:, :POSE] + linear, given[:, POSE:])
-        return replace(core, hidden=hidden, cell=cell, **expecting)
+        bent = torch.asinh(torch.cat([nearby, core.velocity], dim=1) * weights.sharp)
+        inputs = torch.cat([here, bent, surprise, core.intent, core.hidden], dim=1)
+        gates = weights.gates(inputs)
+        if first is not None:
+            gates = gates + first * weights.begins
+        hidden, cell = lstm_gates(gates, core.cell)
+        expecting = self._expecting(weights, core, far, hidden, first)
+        return replace(core, here=here, hidden=hidden, cell=cell, **expecting)
 
-    def _expecting(self, mean: Tensor, loose: Tensor) -> dict[str, Tensor]:
-        """Fields of the state: what is expected of the next velocity; ``loose`` tells how much is drawn."""
-        return {"expected": mean, "deviation": nn.functional.softplus(loose) + _SMALLEST}
+    def _expecting(
+        self, weights: TickWeights, core: NoiseDrivenState, far: Tensor, hidden: Tensor, first: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Fields of the state: what is expected of the next velocity."""
+        mean, loose = weights.foreseen(core, far, hidden, first)
+        return {"expected": mean, "deviation": functional.softplus(loose) + weights.smallest}
 
-    def _hearing(self, core: NoiseDrivenState, sound: Tensor | None, tick: int) -> NoiseDrivenState:
+    def _hearing(
+        self, weights: TickWeights, core: NoiseDrivenState, sound: Tensor | None, tick: int
+    ) -> NoiseDrivenState:
         """What changes by what is heard at a tick; nothing, for this generator does not hear."""
         return core
 
-    def _following(self, core: NoiseDrivenState, noise: Tensor | None) -> Tensor:
+    def _following(self, weights: TickWeights, core: NoiseDrivenState, noise: Tensor | None) -> Tensor:
         """The next poses; noise is standard normal, None asks for the expected ones."""
         velocity = core.expected
         if noise is not None:
             size = 1.0 if self.training else self.config.temperature
             velocity = torch.addcmul(velocity, core.deviation, noise, value=size)
-        following: Tensor = torch.addmm(core.pose, velocity, self.back)
-        return following
+        return torch.addmm(core.pose, velocity, weights.back)
 
 
 def _inverse_softplus(value: Tensor) -> Tensor:

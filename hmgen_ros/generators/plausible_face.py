@@ -10,7 +10,7 @@ outside of them may be there: its limits reach as far as where it was, so that n
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ _WITHIN, _WIDER = 0.999, 1.2
 _TREMOR = 2e-3
 #: A head that was on its limits is still there after rounding.
 _ROUNDING = 1e-4
+#: Numbers of a shape, and of a place.
+_SHAPE_PLACE = [_POSE, 2]
 
 
 class _Parts(NamedTuple):
@@ -55,6 +57,9 @@ class PlausibleFace(nn.Module):
     shrink: Tensor
     grow: Tensor
     corrected: Tensor
+    _into: Tensor
+    _shares: Tensor
+    _most: Tensor
 
     def __init__(self, directions: int = 24) -> None:
         """Without limits, to be filled by :meth:`fit` or from weights.
@@ -71,6 +76,10 @@ class PlausibleFace(nn.Module):
             self.register_buffer(name, torch.full((), torch.inf))
         self.register_buffer("shrink", torch.zeros(()))
         self.register_buffer("corrected", torch.zeros((), dtype=torch.int64), persistent=False)
+        # The limits in a form that is quickly looked at.
+        for name, size in (("_into", (_POSE, _POSE + 2)), ("_shares", (_POSE, 2)), ("_most", (5,))):
+            self.register_buffer(name, torch.empty(size), persistent=False)
+        self._lay_out()
 
     @torch.no_grad()
     def fit(self, poses: Tensor, first: Tensor) -> None:
@@ -98,6 +107,7 @@ class PlausibleFace(nn.Module):
         ):
             limit.copy_(_WIDER * torch.quantile(found, _WITHIN) + _TREMOR)
         self.shrink.copy_(torch.quantile(size, 1.0 - _WITHIN) / _WIDER)
+        self._lay_out()
 
     def forward(self, poses: Tensor, first: Tensor, before: Tensor) -> Tensor:
         """Draw poses back into the limits.
@@ -107,12 +117,12 @@ class PlausibleFace(nn.Module):
             first: ``[N, 136]`` the pose each head's frame was made from.
             before: ``[N, 136]`` where each head was before them.
         """
+        # A GPU would have to be waited for to leave early.
+        if poses.device.type == "cpu" and self._within(poses, first):
+            return poses
         ticks = poses if poses.dim() > first.dim() else poses.unsqueeze(0)
         change, parts = self._change(torch.cat([ticks, first.unsqueeze(0)]))
         excess = self._excess(change, parts)
-        # A GPU would have to be waited for to leave early.
-        if excess.device.type == "cpu" and bool((excess <= 1.0).all()):
-            return poses
         already = self._excess(*self._change(torch.stack([before, first])))
         ratio = excess / already.clamp(min=1.0)
         wrong = ratio.amax(-1, keepdim=True) > 1.0 + _ROUNDING
@@ -123,6 +133,38 @@ class PlausibleFace(nn.Module):
         kept = (kept * (parts.size[:-1] / large * small)).unflatten(-1, (-1, 2))
         drawn = (kept + (parts.place[:-1] / away).unsqueeze(-2)).flatten(-2)
         return torch.where(wrong, drawn, ticks).reshape(poses.shape)
+
+    @torch.no_grad()
+    def _lay_out(self) -> None:
+        """From a pose to its shape, times its size, along an orthonormal basis, and to its place.
+
+        The directions are the first of the basis; squares along it add up to those that two limits are about.
+        """
+        count, every = len(self.spread), torch.eye(_POSE).to(self.directions)
+        rest = torch.linalg.qr(torch.cat([self.directions, every], dim=1)).Q[:, count:]
+        basis = torch.cat([self.directions, rest], dim=1)
+        place = every[:2, :2].repeat(NUM_LANDMARKS, 1) / NUM_LANDMARKS
+        self._into.copy_(torch.cat([basis - NUM_LANDMARKS * place @ (place.T @ basis), place], dim=1))
+        self._shares.zero_()
+        self._shares[:count, 0] = NUM_LANDMARKS / self.spread.square()
+        self._shares[count:, 1] = NUM_LANDMARKS
+        size = torch.stack([self.grow, -self.shrink]) * NUM_LANDMARKS**0.5
+        squares = torch.stack([self.deformed, self.rest]).square()
+        self._most.copy_(torch.cat([squares, size, self.reach.unsqueeze(0)]))
+
+    def _load_from_state_dict(self, *given: Any) -> None:
+        super()._load_from_state_dict(*given)
+        self._lay_out()
+
+    def _within(self, poses: Tensor, first: Tensor) -> bool:
+        """Whether all of ``[..., N, 136]`` poses lie within the limits."""
+        into, norm = self._into, torch.linalg.vector_norm
+        shape, place = torch.split_with_sizes(poses @ into, _SHAPE_PLACE, dim=-1)
+        begun = first @ into[:, :_POSE]
+        size = norm(shape, dim=-1, keepdim=True)
+        change = shape / size - begun / norm(begun, dim=-1, keepdim=True)
+        squares, away = change.square() @ self._shares, norm(place, dim=-1, keepdim=True)
+        return bool((torch.cat([squares, size, -size, away], dim=-1) <= self._most).all())
 
     def _change(self, rows: Tensor) -> tuple[Tensor, _Parts]:
         """``[T, N, 136]`` deformations from the last of ``[T + 1, N, 136]`` poses, and all their parts."""

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from hmgen_ros.generators.ms_sync import MsSync
 from hmgen_ros.generators.seats import Seats
-from hmgen_ros.perception.audio_features import SOUND_RATE, TICK_SAMPLES, FeatureStream, Kind
+from hmgen_ros.perception.audio_features import FeatureStream
 from hmgen_ros.types import TICK_NS, AudioChunk, PresenceEvent
+from hmgen_ros.types.sound import SOUND_RATE, TICK_SAMPLES, Kind
 
 #: Ticks of sound that may wait for their image: 4 s.
 _REMEMBERED = 100

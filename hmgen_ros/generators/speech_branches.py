@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hmgen_ros.generators.reused import Reused
+
 #: Of the dense layers of a ConvNeXt block.
 _WIDER = 2
 
@@ -25,6 +27,17 @@ class Spoken(NamedTuple):
 
     velocity: Tensor
     loose: Tensor
+
+
+class BranchWeights(NamedTuple):
+    """The layers of all branches, and ``[width]`` scale and shift of the norm."""
+
+    enter: Reused
+    wide: Reused
+    narrow: Reused
+    out: Reused
+    scale: Tensor
+    shift: Tensor
 
 
 class SpeechBranches(nn.Module):
@@ -45,7 +58,7 @@ class SpeechBranches(nn.Module):
             landmarks: ``L``; a mask has as many numbers.
         """
         super().__init__()
-        self._outputs = [directions, directions, landmarks]
+        self._width, self._outputs = [width], [directions, directions, landmarks]
         self.enter = _Stacked(levels, inputs, width)
         self.norm = nn.LayerNorm(width)
         self.wide = _Stacked(levels, width, _WIDER * width)
@@ -54,27 +67,31 @@ class SpeechBranches(nn.Module):
         with torch.no_grad():
             self.out.weight.mul_(0.1)
 
-    def forward(self, inputs: Tensor, directions: Tensor) -> Spoken:
+    def weights(self) -> BranchWeights:
+        """The layers, to be asked for once a sequence."""
+        enter, wide, narrow, out = (
+            Reused(layer.weight, layer.bias) for layer in (self.enter, self.wide, self.narrow, self.out)
+        )
+        return BranchWeights(enter, wide, narrow, out, self.norm.weight, self.norm.bias)
+
+    def forward(self, weights: BranchWeights, inputs: Tensor, directions: Tensor) -> Spoken:
         """What ``[levels, N, inputs]`` say, with the ``[K, 2 L]`` main directions of velocities."""
-        # Functions, not the layers themselves: a good part of a tick's time is the calling of small layers.
-        hidden = functional.gelu(self.enter.forward(inputs))
-        normal = functional.layer_norm(hidden, hidden.shape[-1:], self.norm.weight, self.norm.bias)
-        hidden = hidden + self.narrow.forward(functional.gelu(self.wide.forward(normal)))
-        along, loose, mask = torch.split_with_sizes(self.out.forward(hidden), self._outputs, dim=-1)
+        hidden = functional.gelu(weights.enter(inputs))
+        normal = torch.layer_norm(hidden, self._width, weights.scale, weights.shift)
+        hidden = hidden + weights.narrow(functional.gelu(weights.wide(normal)))
+        told = weights.out(hidden)
+        along, loose, mask = torch.split_with_sizes(told, self._outputs, dim=2)
         # The two coordinates of a landmark share its weight.
-        weight = mask.softmax(0).unsqueeze(-1)
+        weight = mask.softmax(0).unsqueeze(3)
         velocity = (along @ directions).view(*mask.shape, 2)
-        return Spoken((weight * velocity).sum(0).flatten(-2), loose.mean(0))
+        return Spoken((weight * velocity).sum(0).flatten(1), loose.mean(0))
 
 
 class _Stacked(nn.Module):
-    """Linear layers beside each other: ``[levels, N, inputs]`` to ``[levels, N, outputs]``."""
+    """Weights of linear layers beside each other: ``[levels, N, inputs]`` to ``[levels, N, outputs]``."""
 
     def __init__(self, levels: int, inputs: int, outputs: int) -> None:
         super().__init__()
         bound = inputs**-0.5
         self.weight = nn.Parameter(torch.empty(levels, inputs, outputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(levels, 1, outputs))
-
-    def forward(self, rows: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, rows, self.weight)

@@ -18,7 +18,7 @@ _PRIOR, _REMEMBERED = 2 * TICK_HZ, 10 * TICK_HZ
 
 
 class NormState(NamedTuple):
-    """``[N, F]`` running means, and ``[N]`` ticks that they rest on."""
+    """``[N, F]`` running means, and ``[N, 1]`` ticks that they rest on."""
 
     mean: Tensor
     ticks: Tensor
@@ -48,14 +48,19 @@ class SpeechNorm(nn.Module):
 
     def initial_state(self, slots: int) -> NormState:
         """Nothing heard by any of ``slots`` listeners."""
-        ticks = torch.full((slots,), float(_PRIOR), device=self.mean.device)
+        ticks = torch.full((slots, 1), float(_PRIOR), device=self.mean.device)
         return NormState(self.mean.expand(slots, -1), ticks)
 
     def step(self, state: NormState, heard: Tensor) -> tuple[NormState, Tensor]:
         """Normalise one tick, ``[N, S, F]``, by what has been heard up to its end."""
+        state, centred = self.centre(state, heard)
+        return state, centred / self.unit
+
+    def centre(self, state: NormState, heard: Tensor) -> tuple[NormState, Tensor]:
+        """The same, but for the unit."""
         ticks = (state.ticks + 1.0).clamp(max=float(_REMEMBERED))
-        mean = state.mean + (heard.mean(1) - state.mean) / ticks[:, None]
-        return NormState(mean, ticks), (heard - mean.unsqueeze(1)) / self.unit
+        mean = torch.addcdiv(state.mean, heard.mean(1) - state.mean, ticks)
+        return NormState(mean, ticks), heard - mean.unsqueeze(1)
 
     def forward(self, heard: Tensor) -> Tensor:
         """``[B, T, S, F]`` whole sequences from their beginnings, as :meth:`step` would."""

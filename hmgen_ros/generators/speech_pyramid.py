@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hmgen_ros.generators.prepared import Prepared
 from hmgen_ros.generators.speech_norm import NormState, SpeechNorm
 
 #: Windows of sound a tick, ticks that a convolution sees, and levels there are.
@@ -31,7 +32,7 @@ class SpeechState:
 
     Attributes:
         mean, ticks: of the running normalisation.
-        past: ``[N, 32, 4, C]`` inputs of each level's convolution, oldest first; as many as the coarsest
+        past: ``[N, 32 · 4 · C]`` inputs of each level's convolution, oldest first; as many as the coarsest
             level looks back, so that all levels move on by one copy.
     """
 
@@ -40,7 +41,23 @@ class SpeechState:
     past: Tensor
 
 
-class SpeechPyramid(nn.Module):
+class PyramidWeights(NamedTuple):
+    """What one tick needs beside the blocks' own.
+
+    Attributes:
+        embed: ``[4 F, C]`` of features that only their mean has been taken from.
+        embed_shift: ``[C]``.
+        earlier: ``[4, 4, C]`` taps of earlier ticks, by level.
+        now: ``[C]`` those of the present one, by level.
+    """
+
+    embed: Tensor
+    embed_shift: Tensor
+    earlier: Tensor
+    now: list[Tensor]
+
+
+class SpeechPyramid(Prepared[PyramidWeights]):
     """One ConvNeXt block a level, each reading the one below.
 
     Attributes:
@@ -61,7 +78,7 @@ class SpeechPyramid(nn.Module):
         self.embed = nn.Linear(STEPS * heard, channels)
         self.blocks = nn.ModuleList(_Block(channels, 2**level) for level in range(LEVELS))
         reach = (TAPS - 1) * 2 ** (LEVELS - 1)
-        self._past = reach, LEVELS, channels
+        self._past, self._tick = reach * LEVELS * channels, LEVELS * channels
         ticks = torch.tensor([[reach - i * 2**k for i in range(TAPS - 1, 0, -1)] for k in range(LEVELS)])
         rows = (ticks * LEVELS + torch.arange(LEVELS).unsqueeze(1)).flatten()
         self.register_buffer("_earlier", rows, persistent=False)
@@ -69,23 +86,30 @@ class SpeechPyramid(nn.Module):
     def initial_state(self, slots: int) -> SpeechState:
         """Nothing heard."""
         norm = self.norm.initial_state(slots)
-        return SpeechState(norm.mean, norm.ticks, self.embed.weight.detach().new_zeros(slots, *self._past))
+        return SpeechState(norm.mean, norm.ticks, self.embed.weight.detach().new_zeros(slots, self._past))
+
+    def prepare(self) -> PyramidWeights:
+        """The weights as a tick uses them."""
+        taps = torch.stack([block.weights.taps for block in self._blocks])
+        embed = self.embed.weight / self.norm.unit.repeat(STEPS)
+        return PyramidWeights(embed.t(), self.embed.bias, taps[:, :-1], list(taps[:, -1].unbind(0)))
 
     def step(self, state: SpeechState, heard: Tensor) -> tuple[SpeechState, Tensor]:
         """Hear one tick: ``[N, 4, F]`` to ``[N, 4, C]`` by level."""
-        norm, normal = self.norm.step(NormState(state.mean, state.ticks), heard)
-        level = functional.linear(normal.flatten(1), self.embed.weight, self.embed.bias)
-        taps = torch.stack([block.weights.taps for block in self._blocks])
+        weights, rows = self.prepared, len(heard)
+        norm, centred = self.norm.centre(NormState(state.mean, state.ticks), heard)
+        level = torch.addmm(weights.embed_shift, centred.flatten(1), weights.embed)
         # What has been heard before is weighed for all levels at once.
-        earlier = state.past.flatten(1, 2).index_select(1, self._earlier).unflatten(1, (LEVELS, TAPS - 1))
-        mixed = (earlier * taps[:, :-1]).sum(2).unbind(1)
-        inputs, found = [], []
-        for block, before, tap in zip(self._blocks, mixed, taps[:, -1].unbind(0), strict=True):
-            inputs.append(level)
+        ticks = state.past.view(rows, -1, level.shape[1])
+        earlier = ticks.index_select(1, self._earlier).view(rows, LEVELS, TAPS - 1, -1)
+        mixed = (earlier * weights.earlier).sum(2).unbind(1)
+        past, found = [state.past[:, self._tick :]], []
+        for block, before, tap in zip(self._blocks, mixed, weights.now, strict=True):
+            past.append(level)
             level = _widened(torch.addcmul(before, level, tap), level, block.weights)
             found.append(level)
-        past = torch.cat([state.past[:, 1:], torch.stack(inputs, dim=1).unsqueeze(1)], dim=1)
-        return SpeechState(norm.mean, norm.ticks, past), torch.stack(found, dim=1)
+        levels = torch.cat(found).view(LEVELS, rows, -1).transpose(0, 1)
+        return SpeechState(norm.mean, norm.ticks, torch.cat(past, dim=1)), levels
 
     def forward(self, heard: Tensor) -> Tensor:
         """``[B, T, 4, F]`` whole sounds to ``[B, T, 4, C]``, as :meth:`step` would."""
@@ -141,6 +165,6 @@ class _Block(nn.Module):
 
 def _widened(mixed: Tensor, now: Tensor, weights: _BlockWeights) -> Tensor:
     """The dense layers of a block: ``[..., C]`` that the convolution gave, added to its present input."""
-    normal = functional.layer_norm(mixed, mixed.shape[-1:], weights.scale, weights.shift)
+    normal = torch.layer_norm(mixed, weights.scale.shape, weights.scale, weights.shift)
     hidden = functional.gelu(functional.linear(normal, weights.wide, weights.wide_bias))
     return now + functional.linear(hidden, weights.narrow, weights.narrow_bias)

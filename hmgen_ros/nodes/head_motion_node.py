@@ -24,7 +24,6 @@ from trajectory_msgs.msg import JointTrajectory
 
 from hmgen_ros.generators.free_head import FreeHead
 from hmgen_ros.generators.head_forecaster import HeadForecaster
-from hmgen_ros.generators.speaking_head import SpeakingHead
 from hmgen_ros.generators.speech_models import load_speech_generator
 from hmgen_ros.msg import AudioFrame
 from hmgen_ros.msg import HeadMotion as HeadMotionMessage
@@ -42,6 +41,7 @@ from hmgen_ros.nodes.utterance_action import RobotJoints, UtteranceAction
 from hmgen_ros.perception.head_pose import solve_head_pose
 from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.robot_head import HeadMode, HeadTrajectory, RobotHead, RobotHeadConfig
+from hmgen_ros.robot_head.speaking_head import SpeakingHead
 from hmgen_ros.streams.audio import AudioNormaliser, BadAudio
 from hmgen_ros.types import TICK_HZ, HeadMotion, Scene
 

@@ -16,14 +16,14 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 
 from hmgen_ros.action import GenerateHeadMotion
 from hmgen_ros.generators.head_ahead import FACE_PX, IMAGE_SIZE
-from hmgen_ros.generators.speaking_head import SpeakingHead
-from hmgen_ros.generators.utterance import Utterance, UtteranceTick, say
 from hmgen_ros.nodes.background import Background
 from hmgen_ros.nodes.base import HmgenNode
 from hmgen_ros.nodes.forecast_conversion import motion_message
 from hmgen_ros.nodes.image_conversion import stamp_ns
 from hmgen_ros.nodes.joint_trajectory import joint_trajectory_message
 from hmgen_ros.robot_head import RobotHeadConfig, whole_trajectory
+from hmgen_ros.robot_head.speaking_head import SpeakingHead
+from hmgen_ros.robot_head.utterance import Utterance, UtteranceTick, say
 from hmgen_ros.streams.audio import BadAudio
 from hmgen_ros.types import TICK_HZ, HeadMotion
 

@@ -22,11 +22,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgen_ros.perception.audio_features import FEATURES, STEPS, Kind
 from hmgen_ros.perception.av_offset import MAX_SHIFT, AvOffset, Evidence, FadingMean
 from hmgen_ros.perception.face_trail import MAX_STEP_TICKS, WINDOW, FaceTrail
 from hmgen_ros.perception.sound_steps import Normaliser, SoundSteps
 from hmgen_ros.types import NUM_LANDMARKS, TICK_HZ, TICK_NS, AudioChunk
+from hmgen_ros.types.sound import FEATURES, STEPS, Kind
 
 Floats = NDArray[np.float32]
 

@@ -9,28 +9,24 @@ ticks but :data:`LOOK_AHEAD_S`.
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dct
 
-from hmgen_ros.types import TICK_HZ
+from hmgen_ros.types.sound import (
+    AFTER,
+    BEFORE,
+    FEATURES,
+    HOP,
+    KINDS,
+    SOUND_RATE,
+    STEPS,
+    TICK_SAMPLES,
+    WINDOW,
+    Kind,
+)
 
-Kind = Literal["mfcc", "logmel"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-SOUND_RATE = 16_000
-#: Samples of a window, and from one to the next: 25 and 10 ms.
-WINDOW, HOP = 400, 160
-#: Numbers of a window, and windows a tick.
-FEATURES, STEPS = 26, 4
-TICK_SAMPLES = SOUND_RATE // TICK_HZ
-#: The first window of a tick begins so many samples before it, the last one ends so many after it.
-_BEFORE = (WINDOW - HOP) // 2
-_AFTER = WINDOW - HOP - _BEFORE
-#: Seconds of sound after a tick that its features look at.
-LOOK_AHEAD_S = _AFTER / SOUND_RATE
 #: Mel bands that cepstral coefficients are made of.
 _BANDS = 40
 #: What counts as no power at all: -100 dB of a tone at full scale is some 1e-6 here.
@@ -57,7 +53,7 @@ def features_of(samples: Floats, kind: Kind) -> Floats:
     """
     if samples.ndim != 1 or not len(samples) or len(samples) % TICK_SAMPLES:
         raise ValueError(f"sound must be whole ticks of {TICK_SAMPLES} samples, got {samples.shape}")
-    return _features(np.pad(samples, (_BEFORE, _AFTER)), kind)
+    return _features(np.pad(samples, (BEFORE, AFTER)), kind)
 
 
 class FeatureStream:
@@ -72,7 +68,7 @@ class FeatureStream:
         if kind not in KINDS:
             raise ValueError(f"no features {kind!r}; there are {', '.join(KINDS)}")
         self.kind = kind
-        self._rest = np.zeros(_BEFORE, np.float32)
+        self._rest = np.zeros(BEFORE, np.float32)
 
     def feed(self, samples: Floats) -> Floats:
         """Take in ``[n]`` more samples, as many as there are.
@@ -86,20 +82,20 @@ class FeatureStream:
         if samples.ndim != 1 or not np.isfinite(samples).all():
             raise ValueError(f"sound must be finite and of one channel, got shape {samples.shape}")
         sound = np.concatenate([self._rest, samples.astype(np.float32, copy=False)])
-        ticks = max(0, len(sound) - _BEFORE - _AFTER) // TICK_SAMPLES
+        ticks = max(0, len(sound) - BEFORE - AFTER) // TICK_SAMPLES
         self._rest = sound[ticks * TICK_SAMPLES :]
         if not ticks:
             return np.zeros((0, STEPS, FEATURES), np.float32)
-        return _features(sound[: ticks * TICK_SAMPLES + _BEFORE + _AFTER], self.kind)
+        return _features(sound[: ticks * TICK_SAMPLES + BEFORE + AFTER], self.kind)
 
     def finish(self) -> Floats:
         """``[t, 4, 26]`` of the whole ticks that wait for more sound, as if silence followed; starts anew."""
-        whole = (len(self._rest) - _BEFORE) // TICK_SAMPLES * TICK_SAMPLES
-        sound = self._rest[: _BEFORE + whole]
-        self._rest = np.zeros(_BEFORE, np.float32)
+        whole = (len(self._rest) - BEFORE) // TICK_SAMPLES * TICK_SAMPLES
+        sound = self._rest[: BEFORE + whole]
+        self._rest = np.zeros(BEFORE, np.float32)
         if not whole:
             return np.zeros((0, STEPS, FEATURES), np.float32)
-        return _features(np.pad(sound, (0, _AFTER)), self.kind)
+        return _features(np.pad(sound, (0, AFTER)), self.kind)
 
 
 def _features(padded: Floats, kind: Kind) -> Floats:

@@ -13,18 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgen_ros.perception.audio_features import (
-    LOOK_AHEAD_S,
-    SOUND_RATE,
-    TICK_SAMPLES,
-    FeatureStream,
-    Kind,
-)
+from hmgen_ros.perception.audio_features import FeatureStream
 from hmgen_ros.perception.hysteresis import Latch, LatchConfig
 from hmgen_ros.perception.sound_joiner import SAMPLE_NS
 from hmgen_ros.perception.speech_queue import SpeechQueue
 from hmgen_ros.perception.voice import VoiceActivity
 from hmgen_ros.types import TICK_NS, AudioChunk
+from hmgen_ros.types.sound import LOOK_AHEAD_S, SOUND_RATE, TICK_SAMPLES, Kind
 
 #: A voice begins with its second tick, and has ended after 0.6 s without one.
 VOICE = LatchConfig(on=0.5, off=0.35, on_ticks=2, off_ticks=15, min_ticks=5)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgen_ros.perception.audio_features import FEATURES, LOOK_AHEAD_S, STEPS, FeatureStream, Kind
+from hmgen_ros.perception.audio_features import FeatureStream
 from hmgen_ros.perception.sound_joiner import SoundJoiner
 from hmgen_ros.types import TICK_NS, AudioChunk
+from hmgen_ros.types.sound import FEATURES, LOOK_AHEAD_S, STEPS, Kind
 
 STEP_NS = TICK_NS // STEPS
 _LOOK_AHEAD_NS = round(LOOK_AHEAD_S * 1e9)

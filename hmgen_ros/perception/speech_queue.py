@@ -12,10 +12,10 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgen_ros.perception.audio_features import SOUND_RATE
 from hmgen_ros.streams.audio import AudioNormaliser, to_mono
 from hmgen_ros.streams.clock import NS_PER_S
 from hmgen_ros.types import Counts
+from hmgen_ros.types.sound import SOUND_RATE
 
 #: Sound may be sent so long before it is heard.
 MAX_AHEAD_S = 60.0

@@ -1,7 +1,8 @@
-"""The way out to a robot's head: poses in, joint trajectories within the robot's limits out.
+"""The robot's own head: how it moves while the robot speaks, and the way out to its joints.
 
-Nothing here knows ROS; :mod:`hmgen_ros.nodes.joint_trajectory` makes the message. How to describe a head
-is told in ``docs/robot_head.md``.
+:mod:`hmgen_ros.robot_head.speaking_head` generates poses; of these a :class:`RobotHead` makes joint
+trajectories within the robot's limits. Nothing here knows ROS; :mod:`hmgen_ros.nodes.joint_trajectory` makes
+the message. How to describe a head is told in ``docs/robot_head.md``.
 """
 
 from hmgen_ros.robot_head.config import JointSpec, RobotHeadConfig

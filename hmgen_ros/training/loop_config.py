@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from lightning_fabric.fabric import Fabric
 from numpy.typing import NDArray
+from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -84,6 +85,11 @@ class LoopConfig:
             raise ValueError(f"accelerator, devices or precision do not fit this machine: {error}") from error
         fabric.launch()
         return fabric
+
+
+def console_of(fabric: Fabric, console: Console | None = None) -> Console:
+    """Where a process prints; only the first one does."""
+    return (console or Console()) if fabric.is_global_zero else Console(quiet=True)
 
 
 def check_ship(name: str | None) -> None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hmgen_ros.data.ami import Meeting
 from hmgen_ros.data.preparation import action_shares
-from hmgen_ros.generators import weights
 from hmgen_ros.generators.action_space import ActionSpace
-from hmgen_ros.training.card import LICENCE, LICENCE_NOTE
-from hmgen_ros.training.run_log import RunFolder
+from hmgen_ros.training.card import LICENCE_NOTE
+from hmgen_ros.training.shipment import Shipment
 from hmgen_ros.types import TICK_HZ
 
 _TEXT = """# {title}
@@ -48,83 +43,26 @@ scores with confidence intervals.
 """
 
 
-def ship(
-    folder: RunFolder,
-    name: str,
-    models: Path,
-    command: str,
-    text: str,
-    meetings: Sequence[Meeting],
-    metric: str,
-    seen: str,
-) -> Path:
-    """Write model, manifest entry and card.
+def ship(shipment: Shipment, text: str, meetings: Sequence[Meeting], metric: str, seen: str) -> Path:
+    """Write model, manifest entry and card, see :meth:`Shipment.write`.
 
     Args:
-        folder: of a run that has a best model.
-        name: of the model in the manifest.
-        models: folder of manifest, models and cards.
-        command: that trains this model.
+        shipment: of a run on meetings.
         text: one line about the system.
         meetings: the training meetings.
         metric: what told the best iteration.
         seen: what it knows of people.
-
-    Returns:
-        The model file.
-
-    Raises:
-        hmgen_ros.generators.weights.WeightsError: the run's model or the manifest is damaged.
     """
-    best = weights.read(folder.best)
-    result = json.loads(folder.result.read_text(encoding="utf-8"))
-    settings = json.loads(folder.config.read_text(encoding="utf-8"))["settings"]
-    path = models / f"{name}.safetensors"
-    digest = weights.save(path, best.config, best.tensors)
-    entry = {
-        "file": path.name,
-        "sha256": digest,
-        "bytes": path.stat().st_size,
-        "kind": best.config["kind"],
-        "card": f"{name}.md",
-        "licence": LICENCE,
-        "licence_note": LICENCE_NOTE,
-        "trained_on": _origin(meetings),
-        "command": command,
-        "created": datetime.now(UTC).date().isoformat(),
-        "system": settings["system"],
-        "seed": settings["seed"],
-        "metrics": {"validation": {"model": result["best"], "data": result["data"]}},
+    space = ActionSpace.from_json(shipment.best.config["action_masks"])
+    facts = {
+        "text": text,
+        "metric": metric,
+        "seen": seen,
+        "target": shipment.settings["target"],
+        "actions": _actions(space, meetings),
+        "scores": shipment.scores,
     }
-    weights.register(models / "manifest.yaml", name, entry)
-    (models / f"{name}.md").write_text(
-        _card(entry, (text, metric, seen), settings, result, meetings, best), encoding="utf-8"
-    )
-    return path
-
-
-def _card(
-    entry: Mapping[str, Any],
-    words: tuple[str, str, str],
-    settings: Mapping[str, Any],
-    result: Mapping[str, Any],
-    meetings: Sequence[Meeting],
-    best: weights.Weights,
-) -> str:
-    text, metric, seen = words
-    return _TEXT.format(
-        title=entry["file"].removesuffix(".safetensors"),
-        text=text,
-        metric=metric,
-        seen=seen,
-        target=settings["target"],
-        iterations=result["iterations"],
-        minutes=result["seconds"] / 60.0,
-        best_iteration=result["best"]["iteration"],
-        actions=_actions(ActionSpace.from_json(best.config["action_masks"]), meetings),
-        scores=_scores(result["best"], result["data"]),
-        **entry,
-    )
+    return shipment.write(_TEXT, facts, _origin(meetings), LICENCE_NOTE, ("system", "seed"))
 
 
 def _origin(meetings: Sequence[Meeting]) -> str:
@@ -138,12 +76,3 @@ def _actions(space: ActionSpace, meetings: Sequence[Meeting]) -> str:
     shares = action_shares(space, [space.encode_array(m.masks) for m in meetings])
     rows = zip(space.labels, shares, strict=True)
     return "\n".join(f"| {i} | {label} | {share:.4%} |" for i, (label, share) in enumerate(rows))
-
-
-def _scores(model: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    names = [name for name in model if name != "iteration"]
-    return "\n".join(f"| {name} | {_number(model[name])} | {_number(data.get(name))} |" for name in names)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else f"{value:.4f}"

@@ -5,17 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from hmgen_ros.data.tracks import Corpus
-from hmgen_ros.perception.audio_features import LOOK_AHEAD_S
-from hmgen_ros.training.motion_card import (
-    SPEECH_LICENCE_NOTE,
-    run_facts,
-    score_rows,
-    settings_of,
-    write_best,
-)
-from hmgen_ros.training.run_log import RunFolder
+from hmgen_ros.training.motion_card import SPEECH_LICENCE_NOTE, origin
+from hmgen_ros.training.shipment import Shipment
 from hmgen_ros.training.speech_systems import SpeechSystem
 from hmgen_ros.types import TICK_HZ
+from hmgen_ros.types.sound import LOOK_AHEAD_S
 
 _TEXT = """# {title}
 
@@ -45,37 +39,20 @@ that models are compared by.
 """
 
 
-def ship(
-    folder: RunFolder, name: str, models: Path, command: str, system: SpeechSystem, corpus: Corpus
-) -> Path:
-    """Write model, manifest entry and card.
+def ship(shipment: Shipment, system: SpeechSystem, corpus: Corpus) -> Path:
+    """Write model, manifest entry and card, see :meth:`Shipment.write`.
 
     Args:
-        folder: of a run that has a best model.
-        name: of the model in the manifest.
-        models: folder of manifest, models and cards.
-        command: that trains this model.
+        shipment: of a run on tracks with sound.
         system: what was trained.
         corpus: the training part.
-
-    Returns:
-        The model file.
-
-    Raises:
-        hmgen_ros.generators.weights.WeightsError: the run's model or the manifest is damaged.
     """
-    settings = settings_of(folder)
-    path, entry, result = write_best(
-        folder, name, models, command, corpus, SPEECH_LICENCE_NOTE, ("system", "features", "seed")
-    )
-    card = _TEXT.format(
-        title=name,
-        text=system.text,
-        metric=system.metric,
-        ahead_ms=1000.0 * (settings["look_ahead"] / TICK_HZ + LOOK_AHEAD_S),
-        scores=score_rows(result["best"], result["data"]),
-        **run_facts(result),
-        **entry,
-    )
-    (models / f"{name}.md").write_text(card, encoding="utf-8")
-    return path
+    ahead_s = shipment.settings["look_ahead"] / TICK_HZ + LOOK_AHEAD_S
+    facts = {
+        "text": system.text,
+        "metric": system.metric,
+        "ahead_ms": 1000.0 * ahead_s,
+        "scores": shipment.scores,
+    }
+    told = ("system", "features", "seed")
+    return shipment.write(_TEXT, facts, origin(corpus), SPEECH_LICENCE_NOTE, told)

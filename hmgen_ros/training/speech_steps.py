@@ -12,22 +12,17 @@ import torch
 from lightning_fabric.fabric import Fabric
 from torch import Tensor
 
+from hmgen_ros.generators import weights
 from hmgen_ros.generators.ms_sync import MsSync
 from hmgen_ros.generators.noise_driven import NoiseDriven
 from hmgen_ros.generators.syncer import SyncerPyramid, agreement
+from hmgen_ros.training.adversarial_steps import AdversarialMotionStep, Generated
 from hmgen_ros.training.energy_score import EnergyScore
-from hmgen_ros.training.motion_steps import (
-    AdversarialMotionStep,
-    Batch,
-    EnergyStep,
-    Generated,
-    Measure,
-    MotionSettings,
-    MotionStep,
-    for_each_future,
-)
+from hmgen_ros.training.energy_steps import EnergyStep, for_each_future
+from hmgen_ros.training.motion_steps import Batch, Measure, MotionSettings, MotionStep
 from hmgen_ros.training.motion_windows import MotionWindows
 from hmgen_ros.training.suhmo_discriminators import MotionJudge
+from hmgen_ros.types.sound import Kind
 
 
 class SyncLoss:
@@ -51,6 +46,21 @@ class SyncLoss:
     def __call__(self, poses: Tensor, heard: Tensor) -> Tensor:
         """How little ``[B, T, 136]`` poses fit ``[B, T, 4, F]`` features: -1 is best, 1 worst."""
         return -agreement(self._syncer(poses, heard)[: self._levels]).mean()
+
+
+def syncer_of(name: str, kind: Kind) -> SyncerPyramid:
+    """A shipped pyramid that hears these features.
+
+    Raises:
+        hmgen_ros.generators.weights.WeightsError: it is missing, damaged, or hears others.
+    """
+    found = SyncerPyramid.from_weights(weights.load(name))
+    if found.config.features != kind:
+        raise weights.WeightsError(
+            f"{name} hears {found.config.features}, not {kind}; hmgen train syncer --features {kind} --ship "
+            f"{name} makes one that does"
+        )
+    return found
 
 
 class SpeechEnergyStep(EnergyStep):

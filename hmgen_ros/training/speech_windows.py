@@ -10,9 +10,10 @@ from torch import Tensor
 
 from hmgen_ros.data.speech_tracks import SpeechSegment
 from hmgen_ros.data.tracks import Corpus
-from hmgen_ros.perception.audio_features import TICK_SAMPLES, Kind, features_of
+from hmgen_ros.perception.audio_features import features_of
 from hmgen_ros.training.motion_windows import MotionWindows, WindowSettings
 from hmgen_ros.types import NUM_LANDMARKS
+from hmgen_ros.types.sound import TICK_SAMPLES, Kind
 
 #: iBUG-68: the mouth begins here.
 _MOUTH = 48

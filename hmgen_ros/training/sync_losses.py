@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from hmgen_ros.generators.syncer import Embedded
+from hmgen_ros.generators.syncer import LEVELS, Embedded
 
 #: Windows of the same sequence that lie closer share most of what they show with the right one.
 _NEAR = 2
+#: Cosines are multiplied by this at first, and by this at most.
+_SCALE, _MOST = 10.0, 50.0
 #: Of the triplet loss, in distances of unit vectors, and wrong windows that it looks at for each right one.
 _MARGIN, _WRONG = 0.5, 8
+
+
+class CosineScale(nn.Module):
+    """What the cosines of each level are multiplied by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logs = nn.Parameter(torch.full((LEVELS,), math.log(_SCALE)))
+
+    def forward(self) -> Tensor:
+        """``[levels]``."""
+        return self.logs.exp().clamp(max=_MOST)
 
 
 def info_nce(embedded: Embedded, anchors: int, negatives: int, scale: Tensor) -> Tensor:

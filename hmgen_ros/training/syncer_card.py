@@ -9,8 +9,8 @@ from typing import Any
 from hmgen_ros.data.tracks import Corpus
 from hmgen_ros.evaluation.sync_metrics import reach
 from hmgen_ros.generators.syncer import FACE_WINDOW, LEVELS
-from hmgen_ros.training.motion_card import SPEECH_LICENCE_NOTE, run_facts, settings_of, write_best
-from hmgen_ros.training.run_log import RunFolder
+from hmgen_ros.training.motion_card import SPEECH_LICENCE_NOTE, origin
+from hmgen_ros.training.shipment import Shipment
 from hmgen_ros.types import TICK_HZ
 
 #: What the pyramids are for, by the loss that they were trained by.
@@ -57,39 +57,24 @@ a sample of the level; a level tries as many shifts as leave half of its windows
 """
 
 
-def ship(folder: RunFolder, name: str, models: Path, command: str, corpus: Corpus) -> Path:
-    """Write model, manifest entry and card.
+def ship(shipment: Shipment, corpus: Corpus) -> Path:
+    """Write pyramid, manifest entry and card, see :meth:`Shipment.write`.
 
     Args:
-        folder: of a run that has a best pyramid.
-        name: of the model in the manifest.
-        models: folder of manifest, models and cards.
-        command: that trains this pyramid.
+        shipment: of a run that has a best pyramid.
         corpus: the training part.
-
-    Returns:
-        The model file.
-
-    Raises:
-        hmgen_ros.generators.weights.WeightsError: the run's model or the manifest is damaged.
     """
-    settings = settings_of(folder)
-    path, entry, result = write_best(
-        folder, name, models, command, corpus, SPEECH_LICENCE_NOTE, ("loss", "features", "seed")
-    )
-    card = _TEXT.format(
-        title=name,
-        use=_USES[settings["loss"]],
-        heard=_HEARD[settings["features"]],
-        rate=TICK_HZ,
-        negatives=settings["negatives"],
-        ticks=settings["ticks"],
-        scores=_scores(result["best"], settings),
-        **run_facts(result),
-        **entry,
-    )
-    (models / f"{name}.md").write_text(card, encoding="utf-8")
-    return path
+    settings = shipment.settings
+    facts = {
+        "use": _USES[settings["loss"]],
+        "heard": _HEARD[settings["features"]],
+        "rate": TICK_HZ,
+        "negatives": settings["negatives"],
+        "ticks": settings["ticks"],
+        "scores": _scores(shipment.result["best"], settings),
+    }
+    told = ("loss", "features", "seed")
+    return shipment.write(_TEXT, facts, origin(corpus), SPEECH_LICENCE_NOTE, told)
 
 
 def _scores(best: Mapping[str, float], settings: Mapping[str, Any]) -> str:

@@ -7,8 +7,7 @@ futures. The test part is not read.
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,13 +24,15 @@ from hmgen_ros.evaluation.action_references import MarkovChain
 from hmgen_ros.generators.group_attention import GroupAttention
 from hmgen_ros.generators.group_attention_networks import GroupAttentionConfig
 from hmgen_ros.generators.person_history import HistoryConfig
+from hmgen_ros.training.command_line import command_line
 from hmgen_ros.training.counts import Smoothing
 from hmgen_ros.training.group_data import TARGET, GroupData
 from hmgen_ros.training.group_samples import GroupSamples, NextTickLoss, leave_out
 from hmgen_ros.training.group_validation import GroupValidation
 from hmgen_ros.training.loop import Loop
-from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, batch_indices, seed_iteration
+from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, batch_indices, console_of, seed_iteration
 from hmgen_ros.training.run_log import RunFolder
+from hmgen_ros.training.shipment import Shipment
 from hmgen_ros.training.social_card import ship
 from hmgen_ros.training.train_semi_markov import fit
 
@@ -227,29 +228,20 @@ def train(config: GroupAttentionTrainConfig, console: Console | None = None) -> 
         hmgen_ros.generators.weights.WeightsError: a file of the run is damaged.
     """
     fabric = config.launch()
-    console = console or Console()
-    if not fabric.is_global_zero:
-        console = Console(quiet=True)
-    if _run(config, fabric, console) and config.ship and fabric.is_global_zero:
+    console = console_of(fabric, console)
+    shipment = Shipment.asked(config, fabric, command(config))
+    if _run(config, fabric, console) and shipment:
         folder = data_directory(config.data) / "ami_25hz"
         meetings = complete_meetings(folder, "train")
         if config.headless:
             meetings += headless_meetings(folder, "train")
-        path = ship(config.folder, config.ship, config.models, command(config), TEXT, meetings, "NLL", SEEN)
-        console.print(f"wrote {path}", highlight=False)
+        console.print(f"wrote {ship(shipment, TEXT, meetings, 'NLL', SEEN)}", highlight=False)
     return config.folder.path
 
 
 def command(config: GroupAttentionTrainConfig) -> str:
     """The command line that trains with these settings, without the folders."""
-    words = ["hmgen", "train", "attention"]
-    for setting in fields(GroupAttentionTrainConfig):
-        value = getattr(config, setting.name)
-        if value == setting.default or setting.name in ("data", "out", "models", "force"):
-            continue
-        option = f"--{setting.name}".replace("_", "-")
-        words += [f"--no-{option[2:]}"] if value is False else [option, str(value)]
-    return shlex.join(words)
+    return command_line("attention", config)
 
 
 def _run(config: GroupAttentionTrainConfig, fabric: Fabric, console: Console) -> bool:

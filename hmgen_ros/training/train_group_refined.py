@@ -10,7 +10,6 @@ the loss, for the wish is to refine; the discriminator can have a penalty on rea
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,15 @@ from hmgen_ros.data.ami import complete_meetings, data_directory, headless_meeti
 from hmgen_ros.generators import weights
 from hmgen_ros.generators.action_space import ABSENT
 from hmgen_ros.generators.group_attention import GroupAttention, GroupAttentionState
+from hmgen_ros.training.command_line import command_line
 from hmgen_ros.training.group_data import TARGET, GroupData
 from hmgen_ros.training.group_rewards import Moments, RewardedLoss
 from hmgen_ros.training.group_samples import GroupSamples
 from hmgen_ros.training.group_validation import GroupValidation
 from hmgen_ros.training.loop import Loop
-from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, batch_indices, seed_iteration
+from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, batch_indices, console_of, seed_iteration
 from hmgen_ros.training.run_log import RunError, RunFolder
+from hmgen_ros.training.shipment import Shipment
 from hmgen_ros.training.social_card import ship
 from hmgen_ros.training.social_discriminators import DiscriminatorConfig, SocialDiscriminator
 from hmgen_ros.training.social_losses import discriminator_loss, real_gradient_penalty
@@ -244,27 +245,20 @@ def train(config: GroupRefineConfig, console: Console | None = None) -> Path:
         hmgen_ros.generators.weights.WeightsError: a file of a run is damaged.
     """
     fabric = config.launch()
-    console = console or Console()
-    if not fabric.is_global_zero:
-        console = Console(quiet=True)
-    if _run(config, fabric, console) and config.ship and fabric.is_global_zero:
+    console = console_of(fabric, console)
+    shipment = Shipment.asked(config, fabric, command(config))
+    if _run(config, fabric, console) and shipment:
         meetings = complete_meetings(data_directory(config.data) / "ami_25hz", "train")
         if config.started_from.headless:
             meetings += headless_meetings(data_directory(config.data) / "ami_25hz", "train")
         text = f"{TEXT}. Refined adversarially"
-        path = ship(config.folder, config.ship, config.models, command(config), text, meetings, "NLL", SEEN)
-        console.print(f"wrote {path}", highlight=False)
+        console.print(f"wrote {ship(shipment, text, meetings, 'NLL', SEEN)}", highlight=False)
     return config.folder.path
 
 
 def command(config: GroupRefineConfig) -> str:
     """The command line that refines with these settings, without the folders."""
-    words = ["hmgen", "train", "attention-refined"]
-    for setting in fields(GroupRefineConfig):
-        value = getattr(config, setting.name)
-        if value != setting.default and setting.name not in ("data", "out", "models", "force"):
-            words += [f"--{setting.name}".replace("_", "-"), str(value)]
-    return shlex.join(words)
+    return command_line("attention-refined", config)
 
 
 def _run(config: GroupRefineConfig, fabric: Fabric, console: Console) -> bool:

@@ -16,8 +16,9 @@ from hmgen_ros.data.ami import data_directory
 from hmgen_ros.data.tracks import Corpus, segments, tracks_of
 from hmgen_ros.evaluation.motion_inception import NAME, MotionInception, MotionInceptionConfig
 from hmgen_ros.generators import weights
-from hmgen_ros.training.motion_card import LICENCE, LICENCE_NOTE, origin
+from hmgen_ros.training.motion_card import LICENCE_NOTE, origin
 from hmgen_ros.training.motion_windows import MotionWindows
+from hmgen_ros.training.shipment import LICENCE
 from hmgen_ros.types import NUM_LANDMARKS
 
 #: Ticks of the windows it is trained on, in turn.

@@ -14,34 +14,33 @@ from typing import Any
 from lightning_fabric.fabric import Fabric
 from rich.console import Console
 
-from hmgen_ros.data.ami import data_directory
-from hmgen_ros.data.speech_tracks import SpeechSegment, at_speed, speech_segments
-from hmgen_ros.data.tracks import Corpus, tracks_of
-from hmgen_ros.generators import weights
+from hmgen_ros.data.speech_tracks import SpeechSegment, at_speed, speech_part
+from hmgen_ros.data.tracks import Corpus
 from hmgen_ros.generators.ms_sync import MsSync, MsSyncConfig
-from hmgen_ros.generators.syncer import SyncerPyramid
-from hmgen_ros.perception.audio_features import KINDS, Kind
 from hmgen_ros.training.command_line import command_line
 from hmgen_ros.training.energy_score import EnergyScore
 from hmgen_ros.training.loop import Loop
-from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, check_ship, seed_iteration
+from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, check_ship, console_of, seed_iteration
 from hmgen_ros.training.motion_steps import MotionSettings, MotionStep
 from hmgen_ros.training.motion_systems import SIZES, Size
 from hmgen_ros.training.motion_validation import some_rows
 from hmgen_ros.training.motion_windows import WindowSettings
 from hmgen_ros.training.run_log import RunFolder
+from hmgen_ros.training.shipment import Shipment
 from hmgen_ros.training.speech_card import ship
 from hmgen_ros.training.speech_steps import (
     LikelihoodStep,
     SpeechAdversarialStep,
     SpeechEnergyStep,
     SyncLoss,
+    syncer_of,
 )
 from hmgen_ros.training.speech_systems import SPEECH_SYSTEMS, SpeechSystemName
 from hmgen_ros.training.speech_validation import SpeechValidation
 from hmgen_ros.training.speech_windows import SpeechWindows
 from hmgen_ros.training.suhmo_discriminators import MotionJudge, MotionJudgeConfig
 from hmgen_ros.training.train_suhmo import describe
+from hmgen_ros.types.sound import KINDS, Kind
 
 #: Beside the loop's own: where things lie does not change a run's numbers.
 _PLACES = ("data", "out", "models", "ship")
@@ -206,16 +205,11 @@ def train(config: MsSyncTrainConfig, console: Console | None = None) -> Path:
         ValueError: no track with sound is long enough.
     """
     fabric = config.launch()
-    console = console or Console()
-    if not fabric.is_global_zero:
-        console = Console(quiet=True)
+    console = console_of(fabric, console)
     finished, corpus = _run(config, fabric, console)
-    if finished and config.ship and fabric.is_global_zero:
-        system = SPEECH_SYSTEMS[config.system]
-        path = ship(
-            config.folder, config.ship, config.models, command_line("ms-sync", config), system, corpus
-        )
-        console.print(f"wrote {path}", highlight=False)
+    shipment = Shipment.asked(config, fabric, command_line("ms-sync", config))
+    if finished and shipment:
+        console.print(f"wrote {ship(shipment, SPEECH_SYSTEMS[config.system], corpus)}", highlight=False)
     return config.folder.path
 
 
@@ -240,7 +234,7 @@ def _run(config: MsSyncTrainConfig, fabric: Fabric, console: Console) -> tuple[b
 
 def speech_of(config: MsSyncTrainConfig, split: str) -> tuple[list[SpeechSegment], Corpus]:
     """The pieces of tracks of one part that have sound; raises CorpusError as :func:`train` does."""
-    return speech_segments(track for track in tracks_of(data_directory(config.data)) if track.split == split)
+    return speech_part(config.data, split)
 
 
 def make_step(
@@ -282,21 +276,6 @@ def make_step(
     )
     judge.fit_units(poses)
     return SpeechAdversarialStep(model, judge, sync, windows, settings, validation)
-
-
-def syncer_of(name: str, kind: Kind) -> SyncerPyramid:
-    """A shipped pyramid that hears these features.
-
-    Raises:
-        hmgen_ros.generators.weights.WeightsError: it is missing, damaged, or hears others.
-    """
-    found = SyncerPyramid.from_weights(weights.load(name))
-    if found.config.features != kind:
-        raise weights.WeightsError(
-            f"{name} hears {found.config.features}, not {kind}; hmgen train syncer --features {kind} --ship "
-            f"{name} makes one that does"
-        )
-    return found
 
 
 def _settings(config: MsSyncTrainConfig) -> dict[str, Any]:

@@ -7,7 +7,6 @@ behind and :mod:`hmgen_ros.training.social_systems` for what each system is.
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +19,11 @@ from hmgen_ros.data.preparation import Prepared, prepare
 from hmgen_ros.generators import weights
 from hmgen_ros.generators.social import SocialGenerator
 from hmgen_ros.generators.social_networks import SocialConfig
+from hmgen_ros.training.command_line import command_line
 from hmgen_ros.training.loop import Loop
-from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, seed_iteration
+from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, console_of, seed_iteration
 from hmgen_ros.training.run_log import RunError, RunFolder
+from hmgen_ros.training.shipment import Shipment
 from hmgen_ros.training.social_card import ship
 from hmgen_ros.training.social_discriminators import DiscriminatorConfig, SocialDiscriminator
 from hmgen_ros.training.social_steps import (
@@ -150,27 +151,18 @@ def train(config: SocialTrainConfig, console: Console | None = None) -> Path:
         hmgen_ros.generators.weights.WeightsError: a file of the run is damaged.
     """
     fabric = config.launch()
-    console = console or Console()
-    if not fabric.is_global_zero:
-        console = Console(quiet=True)
-    if _run(config, fabric, console) and config.ship and fabric.is_global_zero:
+    console = console_of(fabric, console)
+    shipment = Shipment.asked(config, fabric, command(config))
+    if _run(config, fabric, console) and shipment:
         meetings = complete_meetings(data_directory(config.data) / "ami_25hz", "train")
         text = f"SocialInteractionGAN's generator, system `{config.system}`: {SYSTEMS[config.system].text}"
-        path = ship(config.folder, config.ship, config.models, command(config), text, meetings, "SFID", SEEN)
-        console.print(f"wrote {path}", highlight=False)
+        console.print(f"wrote {ship(shipment, text, meetings, 'SFID', SEEN)}", highlight=False)
     return config.folder.path
 
 
 def command(config: SocialTrainConfig) -> str:
     """The command line that trains with these settings, without the folders."""
-    words = ["hmgen", "train", "social"]
-    for setting in fields(SocialTrainConfig):
-        value = getattr(config, setting.name)
-        if value == setting.default or setting.name in ("data", "out", "models", "force"):
-            continue
-        words.append(f"--{setting.name}".replace("_", "-"))
-        words += map(str, value if isinstance(value, tuple) else [value])
-    return shlex.join(words)
+    return command_line("social", config)
 
 
 def _run(config: SocialTrainConfig, fabric: Fabric, console: Console) -> bool:

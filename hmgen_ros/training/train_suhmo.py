@@ -21,25 +21,22 @@ from hmgen_ros.data.tracks import Corpus, segments, tracks_of
 from hmgen_ros.generators.actor import Actor, ActorConfig
 from hmgen_ros.generators.framed_motion import FramedMotion
 from hmgen_ros.generators.hit_dvae import HitDvae, HitDvaeConfig
-from hmgen_ros.generators.noise_driven import NoiseDriven, NoiseDrivenConfig
+from hmgen_ros.generators.noise_driven import NoiseDriven
+from hmgen_ros.generators.noise_driven_state import NoiseDrivenConfig
 from hmgen_ros.generators.suhmo import Suhmo, SuhmoConfig
+from hmgen_ros.training.adversarial_steps import AdversarialMotionStep, SquaredErrorStep
 from hmgen_ros.training.command_line import command_line
 from hmgen_ros.training.energy_score import EnergyScore
+from hmgen_ros.training.energy_steps import EnergyStep
 from hmgen_ros.training.loop import Loop
-from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, check_ship, seed_iteration
+from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, check_ship, console_of, seed_iteration
 from hmgen_ros.training.motion_card import ship
-from hmgen_ros.training.motion_steps import (
-    AdversarialMotionStep,
-    EnergyStep,
-    MotionSettings,
-    MotionStep,
-    OwnLossStep,
-    SquaredErrorStep,
-)
+from hmgen_ros.training.motion_steps import MotionSettings, MotionStep, OwnLossStep
 from hmgen_ros.training.motion_systems import SIZES, SYSTEMS, MotionSystem, MotionSystemName, Sizes
 from hmgen_ros.training.motion_validation import MotionValidation, some_windows
 from hmgen_ros.training.motion_windows import MotionWindows, WindowSettings
 from hmgen_ros.training.run_log import RunFolder
+from hmgen_ros.training.shipment import Shipment
 from hmgen_ros.training.suhmo_discriminators import MotionJudge, MotionJudgeConfig
 
 #: Beside the loop's own: where things lie does not change a run's numbers.
@@ -184,14 +181,11 @@ def train(config: SuhmoTrainConfig, console: Console | None = None) -> Path:
         hmgen_ros.generators.weights.WeightsError: a file of the run is damaged.
     """
     fabric = config.launch()
-    console = console or Console()
-    if not fabric.is_global_zero:
-        console = Console(quiet=True)
+    console = console_of(fabric, console)
     finished, corpus = _run(config, fabric, console)
-    if finished and config.ship and fabric.is_global_zero:
-        system = SYSTEMS[config.system]
-        path = ship(config.folder, config.ship, config.models, command(config), system, corpus)
-        console.print(f"wrote {path}", highlight=False)
+    shipment = Shipment.asked(config, fabric, command(config))
+    if finished and shipment:
+        console.print(f"wrote {ship(shipment, SYSTEMS[config.system], corpus)}", highlight=False)
     return config.folder.path
 
 

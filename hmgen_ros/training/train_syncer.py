@@ -20,28 +20,33 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from hmgen_ros.data.ami import data_directory
-from hmgen_ros.data.speech_tracks import SpeechSegment, at_speed, speech_segments
-from hmgen_ros.data.tracks import Corpus, tracks_of
-from hmgen_ros.evaluation.sync_metrics import synchrony
-from hmgen_ros.generators.syncer import LEVELS, Embedded, SyncerConfig, SyncerPyramid
-from hmgen_ros.perception.audio_features import Kind
+from hmgen_ros.data.speech_tracks import SpeechSegment, at_speed, speech_part
+from hmgen_ros.data.tracks import Corpus
+from hmgen_ros.generators.syncer import LEVELS, SyncerConfig, SyncerPyramid
 from hmgen_ros.training.command_line import command_line
 from hmgen_ros.training.loop import Loop
-from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, batch_indices, check_ship, seed_iteration
+from hmgen_ros.training.loop_config import (
+    OPTIONS,
+    LoopConfig,
+    batch_indices,
+    check_ship,
+    console_of,
+    seed_iteration,
+)
 from hmgen_ros.training.motion_windows import WindowSettings
 from hmgen_ros.training.run_log import RunFolder
+from hmgen_ros.training.shipment import Shipment
 from hmgen_ros.training.speech_windows import SpeechWindows, livelier
-from hmgen_ros.training.sync_losses import info_nce, scores, triplet
+from hmgen_ros.training.sync_losses import CosineScale, info_nce, triplet
 from hmgen_ros.training.syncer_card import ship
+from hmgen_ros.training.syncer_validation import even, in_time, retrieval, some
 from hmgen_ros.training.train_suhmo import describe
+from hmgen_ros.types.sound import Kind
 
 #: Where things lie does not change a run's numbers.
 _PLACES = ("data", "out", "models", "ship")
-#: Windows that units are measured on, and that each evaluation asks about.
-_MEASURED, _ASKED = 2000, 2000
-#: Cosines are multiplied by this at first, and by this at most.
-_SCALE, _MOST = 10.0, 50.0
+#: Windows that units are measured on.
+_MEASURED = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,13 +149,11 @@ def train(config: SyncerTrainConfig, console: Console | None = None) -> Path:
         ValueError: no track with sound is long enough.
     """
     fabric = config.launch()
-    console = console or Console()
-    if not fabric.is_global_zero:
-        console = Console(quiet=True)
+    console = console_of(fabric, console)
     finished, corpus = _run(config, fabric, console)
-    if finished and config.ship and fabric.is_global_zero:
-        path = ship(config.folder, config.ship, config.models, command_line("syncer", config), corpus)
-        console.print(f"wrote {path}", highlight=False)
+    shipment = Shipment.asked(config, fabric, command_line("syncer", config))
+    if finished and shipment:
+        console.print(f"wrote {ship(shipment, corpus)}", highlight=False)
     return config.folder.path
 
 
@@ -164,21 +167,15 @@ def _run(config: SyncerTrainConfig, fabric: Fabric, console: Console) -> tuple[b
         options = {name: getattr(config, name) for name in OPTIONS if name != "iterations"}
         folder.prepare(given, options, config.force)
     fabric.barrier()
-    training, corpus = _speech(config, "train")
+    training, corpus = speech_part(config.data, "train")
     if folder.finished(config.iterations):
         console.print(f"{folder.path} is finished; --force starts over", highlight=False)
         return True, corpus
-    held_out, unseen = _speech(config, "validation")
+    held_out, unseen = speech_part(config.data, "validation")
     for name, part in (("training", corpus), ("validation", unseen)):
         console.print(describe(name, part), highlight=False)
     step = SyncerStep(config, training, held_out)
     return Loop(fabric, step, config, folder, console, metric="missed").run(), corpus
-
-
-def _speech(config: SyncerTrainConfig, split: str) -> tuple[list[SpeechSegment], Corpus]:
-    """The pieces of the tracks of one part that have sound; raises CorpusError as :func:`train` does."""
-    tracks = [track for track in tracks_of(data_directory(config.data)) if track.split == split]
-    return speech_segments(tracks)
 
 
 class SyncerStep:
@@ -193,15 +190,15 @@ class SyncerStep:
         self._windows = SpeechWindows(told, config.ticks, config.features, config.windows())
         known = {piece.segment.track.speaker for piece in training}
         self._unseen = [
-            _some(SpeechWindows(part, config.ticks, config.features))
+            some(SpeechWindows(part, config.ticks, config.features))
             for new in (False, True)
             if (part := [piece for piece in held_out if (piece.segment.track.speaker not in known) is new])
         ]
         seed_iteration(config.seed, 0, 0)
         self.syncer = SyncerPyramid(config.syncer())
-        rows = _even(len(self._windows), _MEASURED)
+        rows = even(len(self._windows), _MEASURED)
         self.syncer.fit_units(self._windows.cut(rows), self._windows.heard(rows))
-        self._scale = _Scale()
+        self._scale = CosineScale()
         parameters = [*self.syncer.parameters(), *self._scale.parameters()]
         self._adam: Optimizer = AdamW(parameters, config.rate, weight_decay=config.weight_decay)
         self._processes = 1
@@ -276,21 +273,10 @@ class SyncerStep:
         return self.syncer.to_weights()
 
 
-class _Scale(nn.Module):
-    """What the cosines of each level are multiplied by."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.logs = nn.Parameter(torch.full((LEVELS,), float(np.log(_SCALE))))
-
-    def forward(self) -> Tensor:
-        return self.logs.exp().clamp(max=_MOST)
-
-
 class _Losses(nn.Module):
     """The losses of every level in one call, so that processes add their gradients once."""
 
-    def __init__(self, syncer: SyncerPyramid, scale: _Scale, config: SyncerTrainConfig) -> None:
+    def __init__(self, syncer: SyncerPyramid, scale: CosineScale, config: SyncerTrainConfig) -> None:
         super().__init__()
         self.syncer, self.scale, self._config = syncer, scale, config
 
@@ -302,26 +288,3 @@ class _Losses(nn.Module):
             else:
                 losses.append(triplet(level, config.anchors) + 0.0 * scales[i])
         return losses
-
-
-def retrieval(level: Embedded, negatives: int, seed: int = 0) -> float:
-    """How often the right window of a face lies nearer to a sound than all of some wrong ones."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        right, wrong = scores(level, _ASKED, negatives)
-    return float((right > wrong.amax(1)).float().mean())
-
-
-def in_time(level: Embedded) -> float:
-    """How often the offset of a sequence is found to a sample."""
-    return float((synchrony(level).offset.abs() <= 1).float().mean())
-
-
-def _some(windows: SpeechWindows) -> tuple[Tensor, Tensor]:
-    """Poses and sound of windows, evenly from all."""
-    rows = _even(len(windows), 2 * _ASKED // windows.ticks)
-    return windows.cut(rows), windows.heard(rows)
-
-
-def _even(count: int, most: int) -> Tensor:
-    return torch.from_numpy(np.linspace(0, count - 1, min(most, count)).astype(np.int64))

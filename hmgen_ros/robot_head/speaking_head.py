@@ -18,10 +18,10 @@ from torch import Tensor
 from hmgen_ros.generators.free_head import FreeHead
 from hmgen_ros.generators.head_ahead import HeadAhead, SpeakingAhead
 from hmgen_ros.generators.ms_sync import MsSync
-from hmgen_ros.perception.audio_features import Kind
 from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.perception.own_speech import VOICE, OwnSpeech, SpeechTick
 from hmgen_ros.types import TICK_HZ, TICK_NS, HeadMotion
+from hmgen_ros.types.sound import Kind
 
 #: Most ticks generated in one: after a change of turns what is ahead grows again, and no tick takes long.
 _MOST = 3

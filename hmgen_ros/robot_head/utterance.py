@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgen_ros.generators.speaking_head import SpeakingHead
+from hmgen_ros.robot_head.speaking_head import SpeakingHead
 from hmgen_ros.streams.audio import MAX_RATE, MIN_RATE, BadAudio, to_mono
 from hmgen_ros.streams.clock import NS_PER_S
 from hmgen_ros.types import TICK_HZ, TICK_NS

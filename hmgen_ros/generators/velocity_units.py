@@ -1,0 +1,71 @@
+"""Directions and units of velocities, measured on training tracks, and a linear prediction to start from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+#: Directions in which hardly anything moves are measured in this part of the largest unit, or rounding would
+#: be taken for motion.
+_FLAT = 2e-3
+
+
+class VelocityUnits(NamedTuple):
+    """What is measured.
+
+    Attributes:
+        mean: ``[136]`` mean pose, in head frames.
+        into: ``[136, 136 + K]`` to directions: of velocities, orthogonal, each over its standard deviation;
+            then the main ones of poses over theirs.
+        back: ``[136, 136]`` from velocities along their directions to those of the landmarks.
+        nearer: ``[136]`` one over how far heads go along the directions of velocities.
+        linear: ``[136, 408]`` velocity from the last two and from how far the head is from home, the latter
+            times ``nearer``.
+        rest: ``[136]`` standard deviation of what this leaves over.
+    """
+
+    mean: Tensor
+    into: Tensor
+    back: Tensor
+    nearer: Tensor
+    linear: Tensor
+    rest: Tensor
+
+
+@torch.no_grad()
+def velocity_units(poses: Tensor, reference: Tensor, directions: int) -> VelocityUnits:
+    """Measure them.
+
+    Args:
+        poses: ``[R, T, 136]`` training tracks in head frames, ``T`` at least 4.
+        reference: ``[R, 136]`` the poses that the frames were made from.
+        directions: ``K``, how many main ones of poses.
+    """
+    flat = poses.flatten(0, 1)
+    mean = flat.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov((flat - mean).double().T))
+    spread = values[-directions:].clamp(min=float(values[-1]) * _FLAT**2).sqrt()
+    velocity = poses.diff(dim=1)
+    axes = torch.linalg.eigh(torch.cov(velocity.diff(dim=1).flatten(0, 1).double().T))[1].float()
+    unit = (velocity.flatten(0, 1) @ axes).square().mean(0).sqrt()
+    unit = unit.clamp(min=_FLAT * float(unit.max()))
+    into = torch.cat([axes / unit, (vectors[:, -directions:] / spread).float()], dim=1)
+    along = velocity @ axes / unit
+    away = ((poses - reference.unsqueeze(1)) @ axes / unit)[:, 2:-1]
+    nearer = away.flatten(0, 1).square().mean(0).clamp(min=1.0).rsqrt()
+    linear, rest = _linear(along, away * nearer)
+    return VelocityUnits(mean, into, (axes * unit).T, nearer, linear, rest)
+
+
+def _linear(along: Tensor, away: Tensor) -> tuple[Tensor, Tensor]:
+    """``[136, 408]`` and ``[136]``: velocities predicted, and what is left over."""
+    known = torch.cat([along[:, 1:-1], along[:, :-2], away], dim=-1)
+    # Quiet heads count as much as lively ones.
+    weight = along.square().mean(dim=(1, 2), keepdim=True).clamp(min=1e-6).rsqrt()
+    rows, now = ((part * weight).flatten(0, 1).double() for part in (known, along[:, 2:]))
+    # A trace of ridge: some directions hardly ever move.
+    ridge = 1e-2 * len(rows) * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
+    solved = torch.linalg.solve(rows.T @ rows + ridge, rows.T @ now)
+    return solved.T, (now - rows @ solved).square().mean(0).sqrt()
