@@ -37,6 +37,7 @@ sources := setup.py pyproject.toml CMakeLists.txt package.xml README.md LICENSE 
 package_key := $(needs_key)-$(call hash,$(sources))
 
 pip = $(VENV)/bin/python -m pip --disable-pip-version-check
+pytest = $(VENV)/bin/python -m pytest
 install = $(pip) install -qq -c requirements/constraints.txt
 fresh = rm -f $(STAMPS)/$(1)-* && touch $@
 
@@ -45,7 +46,7 @@ fresh = rm -f $(STAMPS)/$(1)-* && touch $@
 
 help:
 	@echo "make run     set everything up and predict from the bundled recording (ARGS=... for hmgen run)"
-	@echo "make test    set everything up, check style and types, run the tests (PYTEST_ARGS=...)"
+	@echo "make test    set everything up, check style and types, run the tests (PYTEST_ARGS=test/test_cli.py: those)"
 	@echo "make docs    the documentation as a site, in site/"
 	@echo "make lint    style and types only"
 	@echo "make setup   the environment in $(VENV) only"
@@ -56,8 +57,14 @@ help:
 run: setup
 	@$(VENV)/bin/hmgen run $(ARGS)
 
+# Tests of node processes run one after the other when the rest is done, and also where something of that failed.
 test: lint
-	@$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+ifeq ($(PYTEST_ARGS),)
+	@OMP_NUM_THREADS=1 $(pytest) -m "not processes" --numprocesses=logical --maxprocesses=8 --dist=loadfile; \
+	others=$$?; $(pytest) -m processes && exit $$others
+else
+	@$(pytest) $(PYTEST_ARGS)
+endif
 
 lint: setup $(STAMPS)/tools-$(needs_key)
 	@$(VENV)/bin/ruff check .

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import rclpy
@@ -47,16 +48,46 @@ def node_process(
     try:
         yield process
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(timeout=PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
+        _interrupt(process)
         if process.stderr is not None and not process.stderr.closed:
             # Shown by pytest where the test fails.
             print(f"--- {name}:", process.stderr.read(), sep="\n", file=sys.stderr)
+
+
+def _interrupt(process: subprocess.Popen[str]) -> None:
+    """End a process as Ctrl-C does; one that had not begun to listen for that may need it again."""
+    until = time.monotonic() + PATIENCE_S
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=10.0)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > until:
+                process.kill()
+                raise
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How a node ended that could not start: its exit code and what it wrote."""
+
+    code: int
+    said: str
+
+
+def refusals(attempts: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], Refusal]:
+    """Start nodes that cannot start, all at once, for each takes seconds to load.
+
+    Args:
+        attempts: of each the module and parameters, such as ``model:=nothing``.
+    """
+    with ExitStack() as stack:
+        started = {}
+        for name, *settings in attempts:
+            arguments = [part for setting in settings for part in ("-p", setting)]
+            started[name, *settings] = stack.enter_context(node_process(name, *arguments))
+        said = {key: process.communicate(timeout=PATIENCE_S)[1] for key, process in started.items()}
+        return {key: Refusal(process.returncode, said[key]) for key, process in started.items()}
 
 
 class Listener:

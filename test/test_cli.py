@@ -18,7 +18,7 @@ from hmgen_ros.message_definitions import typestore
 from hmgen_ros.message_reading import stamp_ns
 
 
-def hmgen(*arguments: str, timeout: float = 110) -> subprocess.CompletedProcess[str]:
+def hmgen(*arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "hmgen_ros.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from message_times import keep_time
+from message_times import comes_in_time
 from perception_scene import RATE
 from rclpy.parameter import Parameter
 from robot_heads import cut, free_model, speech_model, utterance
-from ros_processes import PATIENCE_S, Listener, listener, node_process
+from ros_processes import Listener, Refusal, listener, node_process, refusals
 from test_speaker_forecaster import SPEAKING, scene
 
 from hmgen_ros.generators import weights
@@ -84,7 +84,7 @@ def test_the_robot_s_own_head_moves_by_what_it_says(speech_file: Path) -> None:
         for mover in ("speech", "itself"):
             assert ear.spin_until(lambda by=mover: _told(ear).get("own_head_moves_by") == by), _told(ear)
         assert ear.spin_until(lambda: float(_told(ear)["speech_queued_s"]) == 0.0)
-        assert ear.spin_until(lambda: keep_time(ear.received[OWN_HEAD]))
+        assert comes_in_time(ear, OWN_HEAD)
         assert process.poll() is None
         told = _told(ear)
     assert told["own_head_speech_model"] == str(speech_file)
@@ -95,21 +95,27 @@ def test_the_robot_s_own_head_moves_by_what_it_says(speech_file: Path) -> None:
     assert all(m.valid and np.isfinite(m.landmarks_px).all() and np.isfinite(m.pose).all() for m in motions)
 
 
-@pytest.mark.parametrize(
-    ("setting", "text"),
-    [
-        ("own_head.speech_model:=/nowhere/speech.safetensors", "/nowhere/speech.safetensors"),
-        ("own_head.speech_model:=noise_driven", "noise_driven"),
-        ("own_head.voice.off:=0.9", "off"),
-        ("speaker_model:=crystal_ball", "crystal_ball"),
-    ],
-)
-def test_what_cannot_be_loaded_is_told_in_a_line(setting: str, text: str) -> None:
-    with node_process("head_motion_node", "-p", "own_head.enabled:=true", "-p", setting) as process:
-        _, errors = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 2, errors
-        assert text in errors
-        assert "Traceback" not in errors
+_OWN_HEAD_ON = ("head_motion_node", "own_head.enabled:=true")
+CANNOT_START = {
+    (*_OWN_HEAD_ON, "own_head.speech_model:=/nowhere/speech.safetensors"): "/nowhere/speech.safetensors",
+    (*_OWN_HEAD_ON, "own_head.speech_model:=noise_driven"): "noise_driven",
+    (*_OWN_HEAD_ON, "own_head.voice.off:=0.9"): "off",
+    (*_OWN_HEAD_ON, "speaker_model:=crystal_ball"): "crystal_ball",
+}
+
+
+@pytest.fixture(scope="module")
+def refused() -> dict[tuple[str, ...], Refusal]:
+    return refusals(CANNOT_START)
+
+
+@pytest.mark.parametrize("attempt", CANNOT_START, ids=" ".join)
+def test_what_cannot_be_loaded_is_told_in_a_line(
+    attempt: tuple[str, ...], refused: dict[tuple[str, ...], Refusal]
+) -> None:
+    assert refused[attempt].code == 2, refused[attempt].said
+    assert CANNOT_START[attempt] in refused[attempt].said
+    assert "Traceback" not in refused[attempt].said
 
 
 @pytest.fixture

@@ -303,7 +303,7 @@ def test_scene_without_a_field_is_refused_by_name(tmp_path: Path) -> None:
 def test_command_without_data_ends_with_one_line_and_code_2(tmp_path: Path) -> None:
     script = str(RECORDINGS / "compose.py")
     command = [sys.executable, script, "--data", str(tmp_path), "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "s1_bgbh4n.mpg" in done.stderr

@@ -38,6 +38,6 @@ def test_an_executable_runs_its_module_and_ends_at_once_while_loading(tmp_path: 
     )
     assert process.stdout.readline() == "__main__ --ros-args -p a:=b c\n"
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=200)
     assert process.returncode == -signal.SIGINT
     assert errors == ""

@@ -381,7 +381,7 @@ def test_two_processes_refine_one_model(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        timeout=100,
+        timeout=600,
         capture_output=True,
         text=True,
         check=False,
