@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TypeVar
 
@@ -17,12 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from hmgen_ros import __version__
+from hmgen_ros.commands import COMMANDS, Library
 from hmgen_ros.extras import how_to_get
 
 
 class CommandError(Exception):
     """A command cannot do what was asked; one line that says what to do."""
 
+
+__all__ = ["COMMANDS", "CommandError", "main"]
 
 Options = TypeVar("Options")
 
@@ -46,30 +48,26 @@ def _run(arguments: list[str]) -> None:
         raise CommandError(str(error)) from error
 
 
-def _library(name: str, module: str, options: str, work: str) -> Callable[[list[str]], None]:
-    """A subcommand that hands its options to one function of a module of ours."""
+def _call(name: str, library: Library, arguments: list[str]) -> None:
+    """Hand a subcommand's options to a function of a module of ours."""
+    try:
+        found = import_module(f"hmgen_ros.{library.module}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("hmgen_ros"):
+            raise
+        package = error.name or ""
+        raise CommandError(f"hmgen {name} needs the package {package}; {how_to_get(package)}") from error
+    from hmgen_ros.generators.weights import WeightsError
+    from hmgen_ros.perception.mesh_files import ModelFileError
 
-    def run(arguments: list[str]) -> None:
-        try:
-            found = import_module(f"hmgen_ros.{module}")
-        except ModuleNotFoundError as error:
-            if (error.name or "").startswith("hmgen_ros"):
-                raise
-            package = error.name or ""
-            raise CommandError(f"hmgen {name} needs the package {package}; {how_to_get(package)}") from error
-        from hmgen_ros.generators.weights import WeightsError
-        from hmgen_ros.perception.mesh_files import ModelFileError
-
-        given = _parse(name, getattr(found, options), arguments)
-        expected = tuple(
-            getattr(found, error) for error in ("RunError", "TrainingError") if hasattr(found, error)
-        )
-        try:
-            getattr(found, work)(given)
-        except (WeightsError, ModelFileError, *expected) as error:
-            raise CommandError(str(error)) from error
-
-    return run
+    given = _parse(name, getattr(found, library.options), arguments)
+    expected = tuple(
+        getattr(found, error) for error in ("RunError", "TrainingError") if hasattr(found, error)
+    )
+    try:
+        getattr(found, library.work)(given)
+    except (WeightsError, ModelFileError, *expected) as error:
+        raise CommandError(str(error)) from error
 
 
 def _devices(arguments: list[str]) -> None:
@@ -101,202 +99,8 @@ def _devices(arguments: list[str]) -> None:
         print(line)
 
 
-@dataclass(frozen=True)
-class Command:
-    """One subcommand: what does it, one line of help, and examples."""
-
-    work: Callable[[list[str]], None]
-    help: str
-    examples: str = ""
-
-
-COMMANDS = {
-    "run": Command(
-        _run,
-        "Play a source through all nodes: perceive, predict, publish, show.",
-        "examples: hmgen run | hmgen run --source talk.mp4 --record out/ | hmgen run --source webcam:0 | "
-        "hmgen run --headless --fast --json run.json",
-    ),
-    "train social": Command(
-        _library("train social", "training.train_social", "SocialTrainConfig", "train"),
-        "Train a system of the thesis' chapter 3 (SocialInteractionGAN) on the AMI meetings.",
-        "examples: hmgen train social --system local_rnn --seed 1 | hmgen train social --system simple_rnn "
-        "--lambda-reco 1e-3 --target 80 | hmgen train social --system likelihood --ship likelihood. "
-        "The same command goes on with a run that was stopped. Curves: tensorboard --logdir out/social",
-    ),
-    "train attention": Command(
-        _library("train attention", "training.train_group_attention", "GroupAttentionTrainConfig", "train"),
-        "Train the group-attention action predictor on the AMI meetings.",
-        "example: hmgen train attention --seed 1 --ship group_attention",
-    ),
-    "train attention-refined": Command(
-        _library("train attention-refined", "training.train_group_refined", "GroupRefineConfig", "train"),
-        "Refine a trained group-attention predictor with a discriminator of whole futures.",
-        "example: hmgen train attention --seed 1 && hmgen train attention-refined --seed 1",
-    ),
-    "train semi-markov": Command(
-        _library("train semi-markov", "training.train_semi_markov", "TrainConfig", "train"),
-        "Fit the semi-Markov action predictor on the AMI meetings.",
-        "example: hmgen train semi-markov --data ../shared/data",
-    ),
-    "train persistence": Command(
-        _library("train persistence", "training.train_persistence", "PersistenceTrainConfig", "train"),
-        "Count how long people go on with what they do, for the simplest reference.",
-        "example: hmgen train persistence",
-    ),
-    "train suhmo": Command(
-        _library("train suhmo", "training.train_suhmo", "SuhmoTrainConfig", "train"),
-        "Train a system of the thesis' chapter 4 (SUHMo, its baselines and ablations), or ours, on landmark "
-        "tracks.",
-        "examples: hmgen train suhmo --system suhmo_rnn --seed 1 | hmgen train suhmo --system noise_driven "
-        "--iterations 2500 --averaging 0.995 --by-duration --ship noise_driven | hmgen train suhmo --system "
-        "suhmo_transformer --size thesis --iterations 60000. The same command goes on with a run that was "
-        "stopped. Curves: tensorboard --logdir out/suhmo",
-    ),
-    "train syncer": Command(
-        _library("train syncer", "training.train_syncer", "SyncerTrainConfig", "train"),
-        "Train a pyramid of syncers, which tell how well a face fits a voice, on landmark tracks with sound.",
-        "examples: hmgen train syncer --features logmel --seed 1 | hmgen train syncer --loss triplet --ship "
-        "metric_syncer. The same command goes on with a run that was stopped. Curves: tensorboard --logdir "
-        "out/syncer",
-    ),
-    "train ms-sync": Command(
-        _library("train ms-sync", "training.train_ms_sync", "MsSyncTrainConfig", "train"),
-        "Train a system of the thesis' chapter 5 (MS-Sync), or ours, on landmark tracks with sound.",
-        "examples: hmgen train ms-sync --system ms_sync_short --seed 1 | hmgen train ms-sync --system "
-        "speech_driven --averaging 0.995 --ship speech_driven. The same command goes on with a run that was "
-        "stopped. Curves: tensorboard --logdir out/ms_sync",
-    ),
-    "train motion-inception": Command(
-        _library(
-            "train motion-inception",
-            "training.train_motion_inception",
-            "MotionInceptionTrainConfig",
-            "train",
-        ),
-        "Train the network behind fd_motion, which tells real from generated head motion.",
-        "example: hmgen train motion-inception --data ../shared/data",
-    ),
-    "train inception": Command(
-        _library("train inception", "training.train_inception", "InceptionTrainConfig", "train"),
-        "Train the network behind SFID, which tells real from generated action sequences.",
-        "example: hmgen train inception --target 80",
-    ),
-    "evaluate social": Command(
-        _library("evaluate social", "evaluation.evaluate_social", "EvaluateSocialConfig", "evaluate_social"),
-        "Score the action predictors on meetings that they were not trained on.",
-        "examples: hmgen evaluate social --data ../shared/data --split test --json social.json | "
-        "hmgen evaluate social --data my_rasters --models group_attention persistence --plots out/",
-    ),
-    "evaluate motion": Command(
-        _library("evaluate motion", "evaluation.evaluate_motion", "EvaluateMotionConfig", "evaluate_motion"),
-        "Score the head-motion generators on any folder of landmark tracks.",
-        "examples: hmgen evaluate motion --data ../shared/data --json motion.json | "
-        "hmgen evaluate motion --data my_tracks --models noise_driven hit_dvae",
-    ),
-    "evaluate sync": Command(
-        _library("evaluate sync", "evaluation.evaluate_sync", "EvaluateSyncConfig", "evaluate_sync"),
-        "Measure how well faces are in time with voices, at four time scales: speech-driven generators on a "
-        "folder of tracks, or any landmarks and any sound.",
-        "examples: hmgen evaluate sync --data ../shared/data --json sync.json | hmgen evaluate sync "
-        "--landmarks track.npz --audio track.flac --json track.json | hmgen evaluate sync --landmarks "
-        "wav2lip.npy --audio speech.wav",
-    ),
-    "evaluate perception": Command(
-        _library(
-            "evaluate perception",
-            "evaluation.evaluate_perception",
-            "EvaluatePerceptionConfig",
-            "evaluate_perception",
-        ),
-        "Score who is followed, who is said to speak and what people are said to do, on recordings with "
-        "known truth.",
-        "examples: hmgen evaluate perception --scenes recordings --json perception.json | hmgen evaluate "
-        "perception --scenes my_scenes --degrade low_light noise_10db --jobs 2. Truth files: see "
-        "recordings/README.md",
-    ),
-    "evaluate bag": Command(
-        _library("evaluate bag", "evaluation.evaluate_bag", "EvaluateBagConfig", "evaluate_bag"),
-        "Replay recorded rosbags through perception and forecasters, and score the forecasts against what "
-        "happened.",
-        "examples: hmgen evaluate bag out/bag --json bag.json --html bag.html | hmgen evaluate bag talk.mcap "
-        "--image-topic /head_camera/image_raw --audio-topic /mic --model semi_markov --compare bag.json | "
-        "hmgen evaluate bag recordings/ --source people --jobs 4 --html bags.html",
-    ),
-    "evaluate landmarks": Command(
-        _library(
-            "evaluate landmarks",
-            "evaluation.evaluate_landmarks",
-            "EvaluateLandmarksConfig",
-            "evaluate_landmarks",
-        ),
-        "Measure the face landmarks against hand labels: images with iBUG .pts files beside them.",
-        "examples: hmgen evaluate landmarks --images faces --json landmarks.json | hmgen evaluate landmarks "
-        "--images 300W --backend dlib --plots out/",
-    ),
-    "report perception": Command(
-        _library(
-            "report perception", "evaluation.perception_report", "PerceptionReportConfig", "write_report"
-        ),
-        "Write docs/results/perception.md: compose scenes with known truth and score perception on them, "
-        "clean and made worse.",
-        "examples: hmgen report perception | hmgen report perception --seconds 20 --out quick.md. The same "
-        "command goes on with a run that was stopped",
-    ),
-    "report social": Command(
-        _library("report social", "evaluation.social_report", "ReportConfig", "write_report"),
-        "Write docs/results/social.md, tables and figures, from logged runs and an evaluation.",
-        "example: hmgen report social --runs docs/results/social_runs --evaluation social.json",
-    ),
-    "report suhmo": Command(
-        _library("report suhmo", "evaluation.motion_report", "MotionReportConfig", "write_report"),
-        "Write docs/results/suhmo.md, tables, figures and a film, from runs scored on held-out tracks.",
-        "example: hmgen report suhmo --runs docs/results/suhmo_runs --data ../shared/data",
-    ),
-    "report ms-sync": Command(
-        _library("report ms-sync", "evaluation.speech_report", "SpeechReportConfig", "write_report"),
-        "Write docs/results/ms_sync.md, tables and figures, from runs scored on held-out faces that speak.",
-        "example: hmgen report ms-sync --runs docs/results/ms_sync_runs --data ../shared/data",
-    ),
-    "render motion": Command(
-        _library("render motion", "evaluation.motion_video", "RenderMotionConfig", "render"),
-        "Film several futures of one pose beside what the head did.",
-        "example: hmgen render motion --data ../shared/data --out futures.mp4 --samples 3",
-    ),
-    "animate": Command(
-        _library("animate", "evaluation.animate", "AnimateConfig", "animate"),
-        "Let the face of a picture speak: its landmarks move by a sound, in a film with that sound.",
-        "examples: hmgen animate face.jpg speech.wav -o out.mp4 | hmgen animate face.jpg speech.mp3 -o "
-        "out.mp4 --samples 3 --static | hmgen animate track.npz track.flac -o out.mp4 --landmarks out.npz "
-        "--raster raster.mp4",
-    ),
-    "extract": Command(
-        _library("extract", "data.extract", "ExtractConfig", "extract"),
-        "Turn folders of video into landmark tracks with their sound.",
-        "examples: hmgen extract --videos my_clips --out tracks | hmgen extract --videos VoxCeleb2/dev/mp4 "
-        "--layout voxceleb2 --out vox --workers 16 --shard 1/4. The same command goes on where it stopped",
-    ),
-    "data ami": Command(
-        _library("data ami", "data.ami_conversion", "RasterConfig", "write_rasters"),
-        "Turn the AMI corpus' own XML annotations into the 25 Hz rasters that training reads.",
-        "example: hmgen data ami --xml ami_public_manual_1.7 --out data/ami_25hz",
-    ),
-    "models check": Command(
-        _library("models check", "model_check", "ModelsCheckConfig", "models_check"),
-        "List every model file: whether it is there and intact, its licence, and how to get what is missing.",
-        "examples: hmgen models check | hmgen models check --all --json models.json. Exits with 1 where a "
-        "model that the package needs is missing or damaged",
-    ),
-    "security-policy": Command(
-        _library("security-policy", "nodes.security_policy", "PolicyOptions", "write_policy"),
-        "Write the SROS2 policy: what each node may publish, subscribe to and serve.",
-        "examples: hmgen security-policy --out policy.xml | hmgen security-policy --namespace robot1 --remap "
-        "image_raw=/camera/image_raw audio=/mic",
-    ),
-    "devices": Command(
-        _devices, "List the cameras and microphones of this machine; exits with 2 if there is none."
-    ),
-}
+#: Subcommands that are no function of the library.
+_OWN: dict[str, Callable[[list[str]], None]] = {"run": _run, "devices": _devices}
 
 
 def _usage() -> str:
@@ -317,7 +121,11 @@ def _dispatch(arguments: list[str]) -> None:
     for words in (2, 1):
         name = " ".join(arguments[:words])
         if name in COMMANDS:
-            COMMANDS[name].work(arguments[words:])
+            library = COMMANDS[name].library
+            if library is None:
+                _OWN[name](arguments[words:])
+            else:
+                _call(name, library, arguments[words:])
             return
     raise CommandError(f"unknown command {arguments[0]!r}; one of: {', '.join(COMMANDS)}")
 
