@@ -35,6 +35,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> GroupAttentionTrainConfi
         hidden=8,
         quiet=0.3,
         validation_samples=2,
+        sfid_iterations=10,
         accelerator="cpu",
         threads=1,
     )
