@@ -395,3 +395,28 @@ def test_who_comes_back_across_a_face_takes_nobody_s_id(hidden: int, aside: floa
     wrong = [seen for seen in told if seen.get(0) == first[1] or seen.get(1) == first[0]]
     assert len(wrong) <= 2
     assert told[-1] == first
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_face_that_carries_a_track_off_where_it_cannot_be_looked_at_gets_no_id(seed: int) -> None:
+    """Who comes in at the border before somebody's face: the fit slides over, and half a face is no look."""
+    cast, tracker = Cast(3, seed), Tracker(seed=seed)
+    # What is seen while it slides over looks like nobody, and most like the one who was there.
+    cast.looks[2] = 0.28 * cast.looks[0] + 0.72 * cast.looks[2]
+    first = walk(cast, tracker, lambda t: {0: (120, 100), 1: (300, 100)}, 30)[-1]
+    walk(cast, tracker, lambda t: {0: (120, 100)}, 70)
+    assert cast.see(tracker, {2: (90, 100)}) == {2: first[0]}
+    assert cast.see(tracker, {1: (60, 102)}, unclear={1}) == {}
+    assert cast.see(tracker, {1: (84, 102)}) == {1: first[1]}
+    told = walk(cast, tracker, lambda t: {1: (110 + 26 * t, 102), 0: (120, 100)} if t > 3 else {}, 12)
+    assert told[-1] == first
+
+
+@pytest.mark.parametrize("ticks", [5, 11])
+def test_who_is_covered_and_then_turns_away_in_place_keeps_the_id(ticks: int) -> None:
+    cast, tracker = Cast(3), Tracker(seed=1)
+    cast.looks[2] = 0.28 * cast.looks[0] + 0.72 * cast.looks[2]
+    first = walk(cast, tracker, lambda t: {0: (120, 100)}, 30)[-1]
+    assert cast.see(tracker, {2: (116, 103)}) == {2: first[0]}
+    for tick in range(ticks):
+        assert cast.see(tracker, {0: (120 + tick, 100)}, unclear={0}) == first

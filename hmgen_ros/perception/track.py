@@ -35,6 +35,8 @@ class Track:
         next_look: tick at which it is to be looked at again.
         mixed: whether it was so close to another track, or hidden, that the wrong face may be followed.
         doubts: looks in a row that showed somebody else.
+        wary: ticks left for which the last doubt counts.
+        sure: ``[4]`` where the face was last seen without doubt.
     """
 
     person_id: str
@@ -48,9 +50,12 @@ class Track:
     next_look: int = 0
     mixed: bool = False
     doubts: int = 0
+    wary: int = 0
+    sure: NDArray[np.float32] = field(init=False)
 
     def __post_init__(self) -> None:
         self.motion = BoxMotion(self.box)
+        self.sure = self.box
 
     @property
     def confirmed(self) -> bool:

@@ -37,6 +37,9 @@ GUESS_TICKS, GUESS_SCALE, COVERED = 3, 2.0, 0.3
 SURPRISE = 3.0
 #: A face that met another one loses its id after so many looks in a row that show somebody else.
 MAX_DOUBTS = 3
+#: For so many ticks after such a look, a face that cannot be looked at is its track's only if it is so near
+#: (face sizes) to where it was seen without doubt: covered faces stay, those that cover them go on.
+WARY_TICKS, STRAYED = 12, 0.5
 
 
 class Tracker:
@@ -118,12 +121,14 @@ class Tracker:
         self.aliases, self.returned = [], []
         for track in self.tracks:
             track.motion.predict(elapsed)
+            track.wary = max(0, track.wary - elapsed)
         costs = motion_costs(self.tracks, boxes, self._min_overlap)
         crowded = _crowded(boxes)
         self._suspect(boxes, costs)
         newcomers = self._newcomers(len(boxes), crowded) if look else set()
         vectors = self._looks.take(self.tracks, costs, elapsed, look, newcomers) if look else {}
         pairs = pair_up(self.tracks, costs, vectors)
+        self._part_with_strays(pairs, vectors, boxes)
         self._learn(pairs, vectors, crowded)
         for index, track in enumerate(self.tracks):
             self._advance(track, pairs.get(index), boxes, elapsed)
@@ -172,6 +177,7 @@ class Tracker:
             distance = track.gallery.distance(vector)
             doubtful = OTHER < distance < np.inf
             track.doubts = track.doubts + 1 if doubtful else 0
+            track.wary = WARY_TICKS if doubtful else 0
             if doubtful:
                 self._looks.hurry(self.tracks)
             if doubtful and track.mixed and self._is_another(track, vector):
@@ -181,6 +187,18 @@ class Tracker:
             elif not doubtful and column not in crowded:
                 track.gallery.add(vector)
                 track.mixed &= distance > SAME
+
+    def _part_with_strays(self, pairs: dict[int, int], vectors: Mapping[int, Floats], boxes: Floats) -> None:
+        """Give up faces that have carried their tracks off, and cannot be looked at just now."""
+        for index, column in list(pairs.items()):
+            track = self.tracks[index]
+            if not track.wary or column in vectors:
+                continue
+            way = (boxes[column, :2] + boxes[column, 2:] - track.sure[:2] - track.sure[2:]) / 2
+            if np.hypot(*way) > STRAYED * track.motion.scale:
+                del pairs[index]
+                track.motion.stop()
+                self._counts.add("ids_corrected")
 
     def _is_another(self, track: Track, vector: Floats) -> bool:
         """Whether the face that a track follows is certainly somebody else's."""
@@ -196,6 +214,7 @@ class Tracker:
             return
         track.motion.correct(boxes[face])
         track.box, track.missed = boxes[face].copy(), 0
+        track.sure = track.sure if track.wary else track.box
         track.hits += 1
 
     def _convinces(self, track: Track, crowded: set[int]) -> bool:
@@ -280,6 +299,7 @@ class Tracker:
         self._away.remove(track)
         track.box, track.motion, track.face = box.copy(), BoxMotion(box), face
         track.hits, track.missed, track.age, track.doubts, track.mixed = track.hits + 1, 0, 0, 0, False
+        track.wary, track.sure = 0, track.box
         self.tracks.append(track)
         self.returned.append(track.person_id)
 
