@@ -42,19 +42,37 @@ class SpeechState:
 
 
 class PyramidWeights(NamedTuple):
-    """What one tick needs beside the blocks' own.
+    """What one tick needs.
 
     Attributes:
         embed: ``[4 F, C]`` of features that only their mean has been taken from.
         embed_shift: ``[C]``.
         earlier: ``[4, 4, C]`` taps of earlier ticks, by level.
-        now: ``[C]`` those of the present one, by level.
+        levels: what is left of each block.
     """
 
     embed: Tensor
     embed_shift: Tensor
     earlier: Tensor
-    now: list[Tensor]
+    levels: list[_LevelWeights]
+
+
+class _LevelWeights(NamedTuple):
+    """One block's, for a tick. The norm's scale and shift and GELU's factors are in the dense layers'."""
+
+    tap: Tensor  # [C] of the present tick
+    wide: Tensor  # [2 C, C]
+    wide_bias: Tensor  # [2 C]
+    narrow: Tensor  # [C, 2 C]
+    narrow_bias: Tensor  # [C]
+
+    def __call__(self, before: Tensor, level: Tensor) -> Tensor:
+        """``[N, C]`` of earlier ticks, weighed, and of the present one to the next level's ``[N, C]``."""
+        normal = torch.layer_norm(torch.addcmul(before, level, self.tap), self.tap.shape)
+        wide = functional.linear(normal, self.wide, self.wide_bias)
+        # Half the time of GELU itself, whose library is slow to call.
+        hidden = torch.addcmul(wide, wide, wide.erf())
+        return level + functional.linear(hidden, self.narrow, self.narrow_bias)
 
 
 class SpeechPyramid(Prepared[PyramidWeights]):
@@ -90,9 +108,9 @@ class SpeechPyramid(Prepared[PyramidWeights]):
 
     def prepare(self) -> PyramidWeights:
         """The weights as a tick uses them."""
-        taps = torch.stack([block.weights.taps for block in self._blocks])
+        taps = torch.stack([block.taps for block in self._blocks])
         embed = self.embed.weight / self.norm.unit.repeat(STEPS)
-        return PyramidWeights(embed.t(), self.embed.bias, taps[:, :-1], list(taps[:, -1].unbind(0)))
+        return PyramidWeights(embed.t(), self.embed.bias, taps[:, :-1], [b.tick() for b in self._blocks])
 
     def step(self, state: SpeechState, heard: Tensor) -> tuple[SpeechState, Tensor]:
         """Hear one tick: ``[N, 4, F]`` to ``[N, 4, C]`` by level."""
@@ -104,9 +122,9 @@ class SpeechPyramid(Prepared[PyramidWeights]):
         earlier = ticks.index_select(1, self._earlier).view(rows, LEVELS, TAPS - 1, -1)
         mixed = (earlier * weights.earlier).sum(2).unbind(1)
         past, found = [state.past[:, self._tick :]], []
-        for block, before, tap in zip(self._blocks, mixed, weights.now, strict=True):
+        for block, before in zip(weights.levels, mixed, strict=True):
             past.append(level)
-            level = _widened(torch.addcmul(before, level, tap), level, block.weights)
+            level = block(before, level)
             found.append(level)
         levels = torch.cat(found).view(LEVELS, rows, -1).transpose(0, 1)
         return SpeechState(norm.mean, norm.ticks, torch.cat(past, dim=1)), levels
@@ -127,25 +145,12 @@ class SpeechPyramid(Prepared[PyramidWeights]):
         return cast("Iterable[_Block]", self.blocks)
 
 
-class _BlockWeights(NamedTuple):
-    """The parameters of a block, which a tick would spend more time on looking up than on using."""
-
-    taps: Tensor  # [5, C]
-    scale: Tensor  # [C]
-    shift: Tensor  # [C]
-    wide: Tensor  # [2 C, C]
-    wide_bias: Tensor  # [2 C]
-    narrow: Tensor  # [C, 2 C]
-    narrow_bias: Tensor  # [C]
-
-
 class _Block(nn.Module):
     """A depth-wise convolution over five ticks that lie apart, then dense layers, about the input.
 
     Attributes:
         apart: ticks from one to the next.
         reach: ticks before the present one that it sees.
-        weights: its parameters themselves, not copies.
     """
 
     def __init__(self, channels: int, apart: int) -> None:
@@ -155,16 +160,20 @@ class _Block(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.wide = nn.Linear(channels, _WIDER * channels)
         self.narrow = nn.Linear(_WIDER * channels, channels)
-        dense = self.wide.weight, self.wide.bias, self.narrow.weight, self.narrow.bias
-        self.weights = _BlockWeights(self.taps, self.norm.weight, self.norm.bias, *dense)
 
     def forward(self, taps: Tensor, now: Tensor) -> Tensor:
         """``[..., 5, C]`` and the ``[..., C]`` present ones to ``[..., C]``."""
-        return _widened((taps * self.taps).sum(-2), now, self.weights)
+        normal = self.norm((taps * self.taps).sum(-2))
+        return now + cast("Tensor", self.narrow(functional.gelu(self.wide(normal))))
 
-
-def _widened(mixed: Tensor, now: Tensor, weights: _BlockWeights) -> Tensor:
-    """The dense layers of a block: ``[..., C]`` that the convolution gave, added to its present input."""
-    normal = torch.layer_norm(mixed, weights.scale.shape, weights.scale, weights.shift)
-    hidden = functional.gelu(functional.linear(normal, weights.wide, weights.wide_bias))
-    return now + functional.linear(hidden, weights.narrow, weights.narrow_bias)
+    def tick(self) -> _LevelWeights:
+        """The weights as a tick uses them: GELU is ``(u + u erf(u)) / √2`` of ``u = x / √2``."""
+        wide, half = self.wide.weight, 0.5**0.5
+        shift = self.wide.bias + wide @ self.norm.bias
+        return _LevelWeights(
+            self.taps[-1],
+            wide * self.norm.weight * half,
+            shift * half,
+            self.narrow.weight * half,
+            self.narrow.bias,
+        )
