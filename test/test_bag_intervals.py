@@ -216,7 +216,7 @@ def test_runs_that_cannot_be_paired_say_why(results: Path, tmp_path: Path) -> No
         report = evaluate_bag(EvaluateBagConfig(short, compare=compare, model="persistence"), quiet())
         assert why in report["differences"]["note"]
         assert not any("(" in name for name in report["differences"]["actions"])
-    assert "cannot be told from 1 stretches of 10 s" in report["intervals"]["note"]
+    assert "cannot be told from one stretch of 10 s" in report["intervals"]["note"]
     assert set(report["actions"]["persistence"]["ci95"].values()) == {None}
     (tmp_path / "alone.stretches.json").write_text('{"bag": [0]}')
     with pytest.raises(ValueError, match=r"alone\.stretches\.json holds no stretches"):

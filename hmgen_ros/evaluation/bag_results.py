@@ -58,7 +58,11 @@ def report_of(
 
 def _how(units: Units) -> dict[str, Any]:
     """What the intervals were made of, and what they tell."""
-    count = f"{len(units)} {units.name}"
+    count = (
+        f"{len(units)} {units.name}"
+        if len(units) != 1
+        else f"one {units.name.replace('stretches', 'stretch')}"
+    )
     if len(units) < FEWEST:
         note = f"How sure the scores are cannot be told from {count}: at least {FEWEST} are needed."
     elif units.bags:
