@@ -140,6 +140,25 @@ def test_cues_whose_models_are_loaded_can_be_switched(nodes: dict[str, HmgenNode
     assert "model was not loaded" in result.reason
 
 
+@pytest.mark.parametrize("state", ["unconfigured", "inactive", "active"])
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_nodes_shut_down_from_every_state(nodes: dict[str, HmgenNode], name: str, state: str) -> None:
+    kind, values = SETTINGS[name]
+    node = kind(overrides=[Parameter(key, value=value) for key, value in values.items()])
+    try:
+        if state != "unconfigured":
+            node.trigger_configure()
+        if state == "active":
+            node.trigger_activate()
+        if name == "hri_node" and state == "active" and node.lifecycle_state() == "inactive":
+            pytest.skip("needs ROS4HRI's messages")
+        assert node.lifecycle_state() == state
+        node.trigger_shutdown()
+        assert (node.lifecycle_state(), node.active) == ("finalized", False)
+    finally:
+        node.destroy_node()
+
+
 def test_an_unconfigured_node_takes_anything_in_any_order_and_configuring_judges(
     nodes: dict[str, HmgenNode],
 ) -> None:

@@ -24,6 +24,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
+from hmgen_ros.nodes.memory import give_back, settle
 from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.parameters import declare
 from hmgen_ros.nodes.reconfiguration import Reconfiguration
@@ -190,8 +191,14 @@ class HmgenNode(LifecycleNode):
         return OK
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load and warm the models."""
-        return self._transition(self.setup, state)
+        """Load and warm the models; where that fails, nothing of them stays."""
+        result = self._transition(self.setup, state)
+        if result is OK:
+            settle()
+        else:
+            self._transition(self.teardown, state)
+            give_back()
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Enable publication, then subscribe."""
@@ -209,7 +216,9 @@ class HmgenNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Return the memory that configuring took."""
-        return self._transition(self.teardown, state)
+        result = self._transition(self.teardown, state)
+        give_back()
+        return result
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release everything from whichever state."""

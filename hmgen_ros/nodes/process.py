@@ -33,20 +33,11 @@ def prepare_process() -> None:
     os.environ.setdefault(variable, str(resource("config/fastdds_profile.xml")))
 
 
-def settle() -> None:
-    """Call once everything is loaded: what exists now stays, so let garbage collection pass it over.
-
-    A full collection walks every object of the imported libraries: 50 to 100 ms in the middle of a tick.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 def leave() -> None:
     """Shut ROS down so that others see it at once.
 
-    What :func:`settle` keeps is not freed, and a participant that is not freed stays in the graph of
-    others for the 20 s of its lease.
+    What :func:`hmgen_ros.nodes.memory.settle` keeps is not freed, and a participant that is not freed stays
+    in the graph of others for the 20 s of its lease.
     """
     rclpy.try_shutdown()
     gc.unfreeze()
@@ -123,7 +114,6 @@ def run_node(make: Callable[[], HmgenNode], args: list[str] | None = None) -> in
         node.on_end = ended.set
         if node.param("autostart") and not node.bring_up():
             return 2
-        settle()
         executor = new_executor()
         executor.add_node(node)
         while not ended.is_set():

@@ -26,7 +26,7 @@ from hmgen_ros.nodes.interaction_node import InteractionNode
 from hmgen_ros.nodes.media_node import MediaNode
 from hmgen_ros.nodes.microphone_node import MicrophoneNode
 from hmgen_ros.nodes.perception_node import PerceptionNode
-from hmgen_ros.nodes.process import run_process, settle
+from hmgen_ros.nodes.process import run_process
 from hmgen_ros.nodes.recorder_node import RecorderNode
 from hmgen_ros.nodes.worker import Worker
 from hmgen_ros.timing import Window
@@ -177,7 +177,6 @@ class Pipeline:
     def bring_up(self) -> bool:
         """Configure every node, then activate, receivers first."""
         configured = all(node.trigger_configure() is OK for node in self.nodes)
-        settle()
         return configured and all(node.trigger_activate() is OK for node in self.nodes)
 
     def shut_down(self) -> None:
