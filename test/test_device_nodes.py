@@ -92,13 +92,16 @@ def levels(sound):
     hz = np.fft.rfftfreq(len(sound), 1 / 16000)
     return {str(f): float(spectrum[np.abs(hz - f) < 20].max()) for f in (1000, 3000, 4000, 6000)}
 
+def weaker(level):
+    return min(level["1000"], level["3000"])
+
 with Microphone("default", sample_rate=rate, channels=channels) as mic:
     while mic.read() is None:
         pass
     print("listening", flush=True)
     # The first second without a gap: on a busy machine some blocks may come too late to be played.
     best, end = levels(np.zeros(16000)), time.monotonic() + 100
-    while time.monotonic() < end and best["1000"] < 0.0475:
+    while time.monotonic() < end and weaker(best) < 0.0475:
         chunk = mic.read()
         if chunk is None:
             continue
@@ -106,7 +109,7 @@ with Microphone("default", sample_rate=rate, channels=channels) as mic:
         found = normaliser.accept(chunk.stamp_ns, chunk.samples, chunk.sample_rate, 1, time.time_ns())
         if found is not None:
             heard = np.concatenate([heard, found.chunk.samples])[-16000:]
-            best = max(best, levels(heard), key=lambda level: level["1000"])
+            best = max(best, levels(heard), key=weaker)
 print(json.dumps({"lengths": sorted(set(raw)), "rate": mic.sample_rate, "level": best,
                   "counts": dict(normaliser.counts.values)}))
 """
