@@ -5,12 +5,17 @@ from __future__ import annotations
 import signal
 import subprocess
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from message_times import own_up, stamps
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_processes import PATIENCE_S, Listener, listener, node_process
 from sensor_msgs.msg import Image
+from std_msgs.msg import String
 
+from hmgen_ros.evaluation.bag_reader import Bag
 from hmgen_ros.message_reading import stamp_ns
 from hmgen_ros.msg import HeadMotion, People, PredictedInteraction
 from hmgen_ros.nodes.image_conversion import image_from_frame
@@ -18,6 +23,7 @@ from hmgen_ros.types import TICK_NS, Frame
 
 #: Ticks that make a stretch long enough to judge.
 STRETCH = 40
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def kill(process: subprocess.Popen[str]) -> None:
@@ -103,6 +109,81 @@ def test_perception_is_killed_and_predictors_begin_anew_with_the_next(recording:
                 for message in reversed(ear.received["predicted_interaction"])
             )
         )
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A node that is killed, the topic that tells that it works, and how it is started again."""
+
+    name: str
+    topic: str
+    arguments: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+
+
+def test_what_perception_does_not_need_is_killed_and_comes_back_while_the_others_go_on(
+    recording: str, tmp_path: Path
+) -> None:
+    """The film waits for perception at every image; who dies must not hold up the others."""
+    victims = (
+        Victim("head_motion_node", "head_motion"),
+        Victim("annotator_node", "annotated_image"),
+        # A recording is never added to.
+        Victim("recorder_node", "recording", *(("-p", f"output:={tmp_path / n}") for n in ("one", "two"))),
+    )
+    with listener() as ear, ExitStack() as nodes:
+        hear_predictions(ear)
+        ear.listen(Image, "annotated_image")
+        # Latched: told once, often before anybody listens.
+        ear.received["recording"] = []
+        ear.node.create_subscription(String, "recording", ear.received["recording"].append, LATCHED)
+        running = {
+            victim: nodes.enter_context(node_process(victim.name, *victim.arguments)) for victim in victims
+        }
+        others = [nodes.enter_context(node_process(n)) for n in ("perception_node", "interaction_node")]
+        film = ("-p", f"source:={recording}", "-p", "pace:=consumed", "-p", "loop:=true")
+        others.append(nodes.enter_context(node_process("media_node", *film)))
+        for victim in victims:
+            assert ear.spin_until(lambda topic=victim.topic: len(ear.received[topic]) > 0), victim
+        for victim in victims:
+            kill(running[victim])
+            ear.spin_for(1.0)  # what was on its way
+            seen, before = len(ear.received["people"]), len(ear.received[victim.topic])
+            assert ear.spin_until(lambda n=seen: len(ear.received["people"]) >= n + STRETCH)
+            alone = ear.received["people"][seen : seen + STRETCH]
+            assert perceived_without_a_gap(alone)
+            forecast = len(ear.received["predicted_interaction"])
+            assert ear.spin_until(
+                lambda n=forecast: len(ear.received["predicted_interaction"]) >= n + STRETCH
+            )
+            assert len(ear.received[victim.topic]) == before, f"{victim.name} still sends"
+            nodes.enter_context(node_process(victim.name, *victim.again))
+            assert ear.spin_until(lambda v=victim, n=before: len(ear.received[v.topic]) > n), victim
+        assert all(process.poll() is None for process in others)
+    with Bag(tmp_path / "one" / "bag") as cut_off:
+        assert cut_off.counts["bag_truncated"] == 1
+        assert cut_off.topics["/people"].count > 0
+
+
+def test_the_source_is_killed_and_perception_goes_on_with_the_next(recording: str) -> None:
+    with listener() as ear, ExitStack() as nodes:
+        hear_predictions(ear)
+        others = [nodes.enter_context(node_process(n)) for n in ("perception_node", "interaction_node")]
+        film = ("-p", f"source:={recording}", "-p", "pace:=consumed", "-p", "loop:=true")
+        media = nodes.enter_context(node_process("media_node", *film))
+        assert ear.spin_until(lambda: len(ear.received["people"]) >= STRETCH)
+        kill(media)
+        ear.spin_for(2.0)  # what was on its way
+        seen, last = len(ear.received["people"]), ear.received["people"][-1]
+        nodes.enter_context(node_process("media_node", *film))
+        assert ear.spin_until(lambda: len(ear.received["people"]) >= seen + STRETCH)
+        again = ear.received["people"][seen : seen + STRETCH]
+        assert min(stamps(again)) > stamp_ns(last.header.stamp)
+        assert perceived_without_a_gap(again[1:])
+        occupied = set(stamps([message for message in again if message.people]).tolist())
+        assert occupied
+        assert ear.spin_until(lambda: occupied <= set(stamps(ear.received["predicted_interaction"]).tolist()))
+        assert all(process.poll() is None for process in others)
 
 
 def test_two_robots_on_one_machine_do_not_hear_each_other(recording: str) -> None:
