@@ -25,7 +25,7 @@ from hmgen_ros.evaluation.evaluate_motion import chosen_split
 from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.evaluation.motion_inception import MotionInception
 from hmgen_ros.evaluation.motion_scores import NotFinite
-from hmgen_ros.evaluation.speech_reference import SpeechReference
+from hmgen_ros.evaluation.speech_reference import FEW, SpeechReference
 from hmgen_ros.evaluation.speech_scores import real_scores, score_speaker, static_scores
 from hmgen_ros.evaluation.sync_files import score_file
 from hmgen_ros.generators import weights
@@ -135,6 +135,10 @@ def _of_folder(config: EvaluateSyncConfig, folder: Path, console: Console) -> di
         reference = SpeechReference.of(speech, config.sequences, config.reels, net, config.seed)
     scores = _scored(config, reference, syncer, console)
     console.print(_model_table(scores))
+    if len(reference.faces) < FEW:
+        console.print(
+            f"[yellow]only {len(reference.faces)} sequences: distances of motion and confidences are rough[/]"
+        )
     return {
         "default": DEFAULT_SPEECH_GENERATOR,
         "models": scores,

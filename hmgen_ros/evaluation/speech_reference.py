@@ -22,12 +22,15 @@ from torch import Tensor
 from hmgen_ros.data.speech_tracks import SpeechSegment
 from hmgen_ros.evaluation.motion_inception import MotionInception
 from hmgen_ros.evaluation.motion_metrics import Components, map_components, pose_components
-from hmgen_ros.evaluation.motion_reference import FEWEST, LAST, Measured, last_windows, measure
+from hmgen_ros.evaluation.motion_reference import LAST, Measured, last_windows, measure
 from hmgen_ros.perception.audio_features import features_of
 from hmgen_ros.types.sound import TICK_SAMPLES, Kind
 
 #: Ticks of a sequence, at most, and of motion that is compared in its last ticks.
 SEQUENCE, HORIZONS = 80, (40, 80, 200)
+#: Fewest sequences: one alone could not hear another sentence than its own. Of fewer than the second number,
+#: many reels can be made, but their distances are those of a few sentences' motion.
+FEWEST_SEQUENCES, FEW = 2, 8
 
 Ints = NDArray[np.int64]
 
@@ -98,8 +101,10 @@ class SpeechReference:
         long = [piece for piece in speech if len(piece.segment.landmarks) >= ticks]
         places = [(piece, int(first)) for piece in long for first in _firsts(piece, ticks)]
         places = [places[i] for i in np.linspace(0, len(places) - 1, min(most, len(places))).astype(int)]
-        if len(places) < FEWEST:
-            raise ValueError(f"at least {FEWEST} sequences of {ticks} ticks are needed, got {len(places)}")
+        if len(places) < FEWEST_SEQUENCES:
+            raise ValueError(
+                f"at least {FEWEST_SEQUENCES} sequences of {ticks} ticks are needed, got {len(places)}"
+            )
         faces = torch.from_numpy(np.stack([p.segment.landmarks[f : f + ticks] for p, f in places]))
         sounds = np.stack([p.sound[f * TICK_SAMPLES : (f + ticks) * TICK_SAMPLES] for p, f in places])
         names = [piece.segment.track.speaker for piece, _ in places]
