@@ -45,12 +45,13 @@ def chunk(start: int, samples: np.ndarray) -> AudioChunk:
     return AudioChunk(start * 1_000_000_000 // RATE, samples, RATE)
 
 
-def play(perception, images, samples=None, ahead_s=0.04, size=640, first_reset=True) -> list:
-    """Feed images at 25 Hz, and the sound up to ``ahead_s`` after each image; returns the scenes."""
-    scenes, position = [], 0
+def play(perception, images, samples=None, ahead_s=0.04, size=640, begin=0) -> list:
+    """Feed images from tick ``begin`` on, and the sound up to ``ahead_s`` after each; returns the scenes."""
+    scenes, position, first = [], 0, begin * RATE // 25
     for i, image in enumerate(images):
         while samples is not None and position < len(samples) and position / RATE < i / 25 + ahead_s:
-            perception.push_audio(chunk(position, samples[position : position + size]))
+            perception.push_audio(chunk(first + position, samples[position : position + size]))
             position += size
-        scenes.append(perception.process(Frame(i * TICK_NS, image), i, reset=first_reset and i == 0))
+        tick = begin + i
+        scenes.append(perception.process(Frame(tick * TICK_NS, image), tick, reset=tick == 0))
     return scenes

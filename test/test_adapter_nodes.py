@@ -19,8 +19,8 @@ from test_nodes import _counts
 from hmgen_ros.msg import People
 from hmgen_ros.nodes.adapters import importable
 from hmgen_ros.nodes.conversions import people_message, scene_from_people
-from hmgen_ros.nodes.image_conversion import stamp_message
-from hmgen_ros.types import Action, Person, Scene, action_mask
+from hmgen_ros.nodes.image_conversion import stamp_message, stamp_ns
+from hmgen_ros.types import Action, HeadPose, Person, Scene, action_mask
 
 SPEAKING = action_mask(Action.SPEAKING)
 needs_hri = pytest.mark.skipif(not importable("hri_msgs"), reason="needs hri_msgs")
@@ -52,8 +52,9 @@ def test_what_is_not_installed_is_named_in_a_line(node: str, settings: tuple[str
 
 
 def two_people(stamp_ns: int, tick: int) -> Scene:
+    seen = replace(face(head_at((0.2, 0.0, 1.5), 0.1)), pose=HeadPose(yaw=0.1, pitch=0.0, roll=0.0))
     people: list[Person] = [
-        replace(person("ann", SPEAKING), face=face(head_at((0.2, 0.0, 1.5), 0.1))),
+        replace(person("ann", SPEAKING), face=seen),
         person("bob", 0, None),
     ]
     return Scene(stamp_ns, tick, tuple(people), 1.0, SIZE, "eye")
@@ -105,6 +106,11 @@ def test_people_are_told_of_as_ros4hri_does() -> None:
         stage = Stage(ear)
         told = {topic: ear.received[f"/humans/{topic}"] for topic in kinds}
         assert stage.play(lambda: all(told.values()), {"old": "ann"}), {t: len(m) for t, m in told.items()}
+        levels = told["persons/ann/engagement_status"]
+        assert stage.play(lambda: levels[-1].level == hri.EngagementLevel.ENGAGED)
+        # The head points past the camera by more than this.
+        assert ear.set_parameters("hri_node", looks_within_deg=3.0) == ""
+        assert stage.play(lambda: levels[-1].level == hri.EngagementLevel.DISENGAGED)
         assert process.poll() is None
     assert list(told["persons/tracked"][-1].ids) == ["ann", "bob"]
     assert list(told["faces/tracked"][-1].ids) == ["ann"]
@@ -126,6 +132,9 @@ def test_faces_have_frames_in_metres() -> None:
         stage = Stage(ear)
         assert stage.play(lambda: ear.received["/tf"])
         found: TransformStamped = ear.received["/tf"][-1].transforms[0]
+        # Whose eyes are further apart is further away.
+        assert ear.set_parameters("hri_node", eye_corners_m=0.12) == ""
+        assert stage.play(lambda: ear.received["/tf"][-1].transforms[0].transform.translation.z > 1.9)
     assert (found.header.frame_id, found.child_frame_id) == ("eye", "face_ann")
     at = found.transform.translation
     np.testing.assert_allclose([at.x, at.y, at.z], [0.2, 0.0, 1.5], atol=0.02)
@@ -148,6 +157,19 @@ def test_people_of_other_perception_take_the_place_of_ours() -> None:
         assert stage.play(
             lambda: any(list(message.alias_ids) == ["bob"] for message in again), {"bob": "ann"}
         )
+
+        def visible() -> bool:
+            return any(one.face_visible for one in again[-1].people)
+
+        # Faces that nobody tells of any more are seen for as long as is set, by the clock of the messages.
+        assert stage.play(visible)
+        assert ear.set_parameters("hri_in", max_age_s=5.0) == ""
+        assert stage.play(visible)
+        last = stamp_ns(again[-1].header.stamp)
+        assert ear.spin_until(lambda: stamp_ns(again[-1].header.stamp) > last + 1_000_000_000)
+        assert visible()
+        assert ear.set_parameters("hri_in", max_age_s=0.3) == ""
+        assert ear.spin_until(lambda: not visible())
         assert process.poll() is None
     assert not bad
     assert [one.person_id for one in scene.people][:1] == ["ann"]

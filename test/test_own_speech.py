@@ -1,5 +1,7 @@
 """The robot's own sound: placed in time, given out in ticks that are due; a voice begins and ends."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from perception_scene import RATE
 from robot_heads import START_NS, Piece, as_played, at_once, cut, send, utterance
 
 from hmgen_ros.perception.audio_features import features_of
-from hmgen_ros.perception.own_speech import OwnSpeech, SpeechTick
+from hmgen_ros.perception.own_speech import VOICE, OwnSpeech, SpeechTick
 from hmgen_ros.perception.speech_queue import MAX_AHEAD_S, SpeechQueue
 from hmgen_ros.streams.audio import BadAudio
 from hmgen_ros.types import TICK_NS
@@ -198,6 +200,18 @@ def test_a_voice_begins_and_ends() -> None:
     assert changes[1] - last == 14
     assert len(ticks) < 3.2 * 25 + 25
     assert speech.queue.empty
+
+
+def test_a_voice_that_is_to_be_surer_is_none_until_that_is_taken_back() -> None:
+    speech, sound = OwnSpeech("mfcc", 0), utterance()
+    sure, said = replace(VOICE, on=1.0), []
+    for voice in (VOICE, sure, VOICE):
+        speech.adjust(voice)
+        ticks = all_of(heard(speech, at_once(sound, [len(sound)], START_NS), 130))
+        said.append(sum(tick.speaking for tick in ticks))
+        speech.reset()
+    assert said[0] == said[2] > 50
+    assert said[1] == 0
 
 
 def test_noise_and_silence_are_no_voice() -> None:

@@ -1,5 +1,7 @@
 """Perception as a whole, on the bundled recording and on images that are hard to see anything in."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -285,19 +287,32 @@ def matched():
     return perception, play(perception, frames(SECONDS * 25), sound(SECONDS))
 
 
+def speaking_alone(last: int) -> dict[int, int]:
+    """Who, from the left, has spoken alone for half a second, by tick."""
+    speaking = [known["speaking"] for known in truth()["people"]]
+    alone = {}
+    for i, spans in enumerate(speaking):
+        others = [span for j, other in enumerate(speaking) if j != i for span in other]
+        for begin, end in spans:
+            for tick in range(int(begin * 25) + 12, min(int(end * 25), last)):
+                if not any(a <= tick / 25 < b for a, b in others):
+                    alone[tick] = i
+    return alone
+
+
+def matches(scene) -> list[float]:
+    """Of the people from the left."""
+    return [p.voice_match for p in sorted(scene.people, key=lambda p: p.face.origin_px[0])]
+
+
 def test_the_voice_is_that_of_who_speaks(matched):
     """The whole path on real people, where one has spoken alone for half a second."""
     _, scenes = matched
     right = []
-    speaking = [known["speaking"] for known in truth()["people"]]
-    for i, spans in enumerate(speaking):
-        others = [span for j, other in enumerate(speaking) if j != i for span in other]
-        for begin, end in spans:
-            for tick in range(int(begin * 25) + 12, min(int(end * 25), len(scenes))):
-                people = sorted(scenes[tick].people, key=lambda p: p.face.origin_px[0])
-                if not any(a <= tick / 25 < b for a, b in others):
-                    right.append(people[i].voice_match)
-                    assert sum(p.voice_match for p in people) <= 1 + 1e-6
+    for tick, speaker in speaking_alone(len(scenes)).items():
+        found = matches(scenes[tick])
+        right.append(found[speaker])
+        assert sum(found) <= 1 + 1e-6
     assert len(right) > 50
     assert np.mean(right) > 0.8
     assert speaking_f1(scenes) > 0.8
@@ -314,17 +329,43 @@ def test_faces_are_held_against_the_voice_alike_however_sound_arrives(matched):
         assert all(equal(a, b) for a, b in zip(scenes[:n], again, strict=True))
 
 
-def test_sound_that_is_stamped_late_is_found_out():
+def test_sound_that_is_stamped_late_is_found_out_and_put_right_on_the_way():
     perception = perceive(load_embedder("syncer"), audio_offset_ms=200.0)
-    images = frames(22 * 25)
+    images, heard = frames(22 * 25), sound(22)
     assert np.isnan(perception.av_offset_ms)
-    play(perception, images[:50], sound(22)[: 50 * 640])
+    play(perception, images[:50], heard[: 50 * 640])
     assert np.isnan(perception.av_offset_ms)
-    play(perception, images, sound(22))
+    late = play(perception, images, heard)
     assert perception.av_offset_ms == pytest.approx(-200, abs=41)
     assert perception.counts["av_offset"] > 0
+    perception.adjust(replace(perception.config, audio_offset_ms=0.0))
+    assert np.isnan(perception.av_offset_ms), "nothing is known of what is left"
+    right = play(perception, images, heard, begin=len(images))
+    assert perception.av_offset_ms == pytest.approx(0, abs=41)
+    assert {p.person_id for p in right[-1].people} == {p.person_id for p in late[-1].people}
+    alone = speaking_alone(len(images))
+    before, after = (np.mean([matches(s[tick])[who] for tick, who in alone.items()]) for s in (late, right))
+    assert before < after
+    assert after > 0.8
     perception.reset()
     assert np.isnan(perception.av_offset_ms)
+
+
+def test_comparing_with_the_voice_is_switched_off_and_on_on_the_way():
+    both, by_lips = perceive(load_embedder("syncer")), perceive()
+    images, heard = frames(SECONDS * 25), sound(SECONDS)
+    for perception in (both, by_lips):
+        play(perception, images[:75], heard[: 75 * 640])
+    both.adjust(replace(both.config, active_speaker=False))
+    off, lips = (play(perception, images, heard, begin=75) for perception in (both, by_lips))
+    np.testing.assert_allclose([matches(s) for s in off], [matches(s) for s in lips], atol=1e-6)
+    assert np.isnan(both.av_offset_ms)
+    both.adjust(replace(both.config, active_speaker=True))
+    on = play(both, images, heard, begin=75 + len(images))
+    alone = speaking_alone(len(images))
+    seen, read = (np.mean([matches(s[tick])[who] for tick, who in alone.items()]) for s in (on, lips))
+    assert seen > 0.8
+    assert seen > read
 
 
 def test_without_a_syncer_or_with_one_that_is_switched_off_lips_decide(played):
