@@ -17,6 +17,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 from rosbags.highlevel import AnyReader
+from rosbags.interfaces import QosTime
 from sensor_msgs.msg import CompressedImage, Image
 
 from hmgen_ros.message_definitions import typestore
@@ -149,6 +150,18 @@ def test_bad_sound_is_counted_under_its_own_cause(tmp_path: Path) -> None:
     assert dict(node.counts.items()) == causes
 
 
+@pytest.mark.usefixtures("ros")
+def test_nothing_is_recorded_before_simulated_time_begins(tmp_path: Path) -> None:
+    data = serialize_message(audio_message(tone(SECOND), "microphone"))
+    with recorder(tmp_path, video=False, use_sim_time=True) as node:
+        node._on_raw("audio", AudioFrame, data)
+        node.now_ns = lambda: SECOND
+        node._on_raw("audio", AudioFrame, data)
+    assert dict(node.counts.items()) == {"recording_without_time": 1}
+    with AnyReader([tmp_path / "bag"], default_typestore=typestore()) as reader:
+        assert [at for _, at, _ in reader.messages()] == [SECOND]
+
+
 def _spin(executor: SingleThreadedExecutor, done: Any, timeout_s: float = 100.0) -> bool:
     until = time.monotonic() + timeout_s
     while not done() and time.monotonic() < until:
@@ -182,8 +195,14 @@ def test_every_image_is_recorded_although_the_process_is_busy(
     camera.destroy_node()
     with AnyReader([tmp_path / "bag"], default_typestore=typestore()) as reader:
         messages = [reader.deserialize(data, c.msgtype) for c, _, data in reader.messages()]
+        (camera_in_bag,) = reader.connections
     stamps = [message.header.stamp.sec * SECOND + message.header.stamp.nanosec for message in messages]
     assert stamps == [SECOND + index * TICK_NS for index in range(40)]
+    # So that ros2 bag play offers what the camera did.
+    (offered,) = camera_in_bag.ext.offered_qos_profiles
+    assert offered.reliability.name == reliability.name
+    assert offered.durability.name == "VOLATILE"
+    assert offered.deadline == offered.lifespan == QosTime(9_223_372_036, 854_775_807), "without end"
 
 
 @pytest.mark.usefixtures("ros")

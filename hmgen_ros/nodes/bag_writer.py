@@ -6,10 +6,14 @@ that travel with the package.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from rclpy.duration import Duration
+from rclpy.qos import QoSProfile
 from rclpy.serialization import serialize_message
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from hmgen_ros.message_definitions import typestore
@@ -23,6 +27,25 @@ def type_name(message_type: type[Any]) -> str:
     return f"{message_type.__module__.split('.')[0]}/msg/{message_type.__name__}"
 
 
+def recorded_offer(profile: QoSProfile) -> Qos:
+    """What a publisher offers, in the form of a bag."""
+    return Qos(
+        QosHistory[profile.history.name],
+        profile.depth,
+        QosReliability[profile.reliability.name],
+        QosDurability[profile.durability.name],
+        _time(profile.deadline),
+        _time(profile.lifespan),
+        QosLiveliness[profile.liveliness.name],
+        _time(profile.liveliness_lease_duration),
+        profile.avoid_ros_namespace_conventions,
+    )
+
+
+def _time(duration: Duration) -> QosTime:
+    return QosTime(*divmod(duration.nanoseconds, 1_000_000_000))
+
+
 class BagWriter:
     """One bag under construction.
 
@@ -30,17 +53,25 @@ class BagWriter:
         written: messages written so far, by topic.
     """
 
-    def __init__(self, path: Path, storage: StoragePlugin = StoragePlugin.MCAP) -> None:
+    def __init__(
+        self,
+        path: Path,
+        storage: StoragePlugin = StoragePlugin.MCAP,
+        offers: Callable[[str], Sequence[QoSProfile]] = lambda _: (),
+    ) -> None:
         """Create the bag folder ``path``, which must not exist.
 
         Args:
             path: of the folder.
             storage: mcap or sqlite3.
+            offers: what the publishers of a topic offer, asked at its first message: ``ros2 bag play`` offers
+                the same, and its default (reliable, volatile) where there is nothing.
 
         Raises:
             rosbags.rosbag2.WriterError: it exists already.
         """
         self._store = typestore()
+        self._offers = offers
         self._writer = Writer(path, version=_METADATA_VERSION, storage_plugin=storage)
         self._writer.open()
         self._connections: dict[str, Any] = {}
@@ -50,7 +81,10 @@ class BagWriter:
         """Append one message, serialised bytes or a message object, at ``time_ns``."""
         if topic not in self._connections:
             self._connections[topic] = self._writer.add_connection(
-                topic, type_name(message_type), typestore=self._store
+                topic,
+                type_name(message_type),
+                typestore=self._store,
+                offered_qos_profiles=[recorded_offer(profile) for profile in self._offers(topic)],
             )
         data = message if isinstance(message, bytes) else serialize_message(message)
         self._writer.write(self._connections[topic], time_ns, data)

@@ -107,7 +107,7 @@ class RecorderNode(HmgenNode):
             raise SetupError("recorder: set the parameter output to a folder")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._bag = BagWriter(self.folder / "bag")
+            self._bag = BagWriter(self.folder / "bag", offers=self._offers)
             video = self.folder / "annotated.mp4"
             if video.exists():
                 raise SetupError(f"recorder: {video} exists already; choose another folder")
@@ -116,6 +116,10 @@ class RecorderNode(HmgenNode):
             raise SetupError(
                 f"recorder cannot write to {self.folder}: {error}; choose another folder"
             ) from error
+
+    def _offers(self, topic: str) -> list[QoSProfile]:
+        """What those who publish a topic at present offer."""
+        return [publisher.qos_profile for publisher in self.get_publishers_info_by_topic(topic)]
 
     def start(self) -> None:
         """Subscribe and begin to write."""
@@ -207,7 +211,12 @@ class RecorderNode(HmgenNode):
             self.warn(error.cause, f"left a picture out of the video: {error}")
 
     def _enqueue_message(self, topic: str, message_type: type[Any], message: Any) -> None:
-        self._enqueue(_BagEntry(topic, message_type, message, self.now_ns()))
+        now = self.now_ns()
+        if now == 0 and self.param("use_sim_time"):
+            # The bag would begin in 1970 and last for decades.
+            self.warn("recording_without_time", "left messages out that came before the first time on /clock")
+            return
+        self._enqueue(_BagEntry(topic, message_type, message, now))
 
     def add(self, item: Frame | AudioChunk) -> None:
         """Append an annotated picture or sound to the video."""
