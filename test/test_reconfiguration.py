@@ -63,7 +63,7 @@ def in_effect(node: HmgenNode) -> object:
             perception.body_every,
             perception._finder.detect_every,
             perception._tracker._max_people,
-            perception._lag_ns,
+            perception._hearing.lag_ns,
         )
     if isinstance(node, InteractionNode):
         assert node._forecaster is not None

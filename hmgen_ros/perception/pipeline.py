@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgen_ros.perception.active_speaker import ActiveSpeaker, Embedder, Sighting
+from hmgen_ros.perception.active_speaker import Embedder, Sighting
 from hmgen_ros.perception.appearance import FaceEmbedder, shows_who
 from hmgen_ros.perception.backends import LandmarkSets, create_backend
 from hmgen_ros.perception.body import BodyModel
@@ -16,16 +16,14 @@ from hmgen_ros.perception.face_making import usable_faces
 from hmgen_ros.perception.faces import FaceFinder
 from hmgen_ros.perception.gesture_network import GestureNetwork
 from hmgen_ros.perception.head_pose import solve_head_pose
-from hmgen_ros.perception.laughing import BURST_WINDOWS, burst_probability
+from hmgen_ros.perception.hearing import Hearing
 from hmgen_ros.perception.load import LoadGovernor
 from hmgen_ros.perception.people import Attendance, PersonMemory
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.perception.shown_faces import ShownFaces
-from hmgen_ros.perception.sound_joiner import SAMPLE_RATE
 from hmgen_ros.perception.speaking import speaking_probabilities, voice_owners
 from hmgen_ros.perception.track import Track
 from hmgen_ros.perception.tracking import Tracker
-from hmgen_ros.perception.voice import VoiceActivity
 from hmgen_ros.timing import StageTimes
 from hmgen_ros.types import TICK_HZ, TICK_NS, AudioChunk, Counts, Face, Frame, Person, Scene
 
@@ -81,38 +79,31 @@ class Perception:
         self._looks = FaceEmbedder(c.threads) if c.recognise else None
         self._attendance = Attendance()
         self._shown = ShownFaces(self._backend, c.smooth_landmarks, c.correct_landmarks)
-        self._voice = VoiceActivity(self.counts)
+        self._hearing = Hearing(c, embedder, self.times, self.counts)
         self._gestures = GestureNetwork()
         self._memories: dict[str, PersonMemory] = {}
         self._stamp_ns = 0  # of the last image
         matrix = c.camera_matrix
         self._camera = None if matrix is None else np.array(matrix, np.float64).reshape(3, 3)
-        self._lag_ns = round(c.audio_lag_ms * 1e6)
-        self._offset_ns = round(c.audio_offset_ms * 1e6)
-        self._speaker: ActiveSpeaker | None = None
-        if embedder is not None and c.active_speaker:
-            voice_at = self._voice.probability_at
-            self._speaker = ActiveSpeaker(embedder, voice_at, self._lag_ns, c.match_memory_s)
 
     @property
     def av_offset_ms(self) -> float:
         """By how much pictures come after their sound, ms; negative where sound is late, NaN: not known."""
-        speaker = self._comparing
-        return math.nan if speaker is None else speaker.offset.milliseconds
-
-    @property
-    def _comparing(self) -> ActiveSpeaker | None:
-        """What compares faces with the voice, None where there is none or it is switched off."""
-        return self._speaker if self.config.active_speaker else None
+        return self._hearing.av_offset_ms
 
     def check(self, config: PerceptionConfig) -> None:
         """Raise ValueError where :meth:`adjust` would need a model that was not loaded."""
-        for name, wants, part in (
-            ("active_speaker", config.active_speaker and not self.config.active_speaker, self._speaker),
-            ("body.enabled", config.body.enabled and not self.config.body.enabled, self._bodies),
-            ("recognise", config.recognise and not self.config.recognise, self._looks),
+        for name, wanted, before, loaded in (
+            (
+                "active_speaker",
+                config.active_speaker,
+                self.config.active_speaker,
+                self._hearing.can_compare,
+            ),
+            ("body.enabled", config.body.enabled, self.config.body.enabled, self._bodies is not None),
+            ("recognise", config.recognise, self.config.recognise, self._looks is not None),
         ):
-            if wants and part is None:
+            if wanted and not before and not loaded:
                 raise ValueError(f"{name} cannot be switched on: its model was not loaded at the start")
 
     def adjust(self, config: PerceptionConfig) -> None:
@@ -140,7 +131,7 @@ class Perception:
         self.load.adjust(config.load, 0 if self._bodies is None else config.body.every)
         self._adjust_bodies(before)
         self._set_rates()
-        self._adjust_sound(before)
+        self._hearing.adjust(config)
 
     def _adjust_bodies(self, before: PerceptionConfig) -> None:
         if self._bodies is None:
@@ -148,21 +139,6 @@ class Perception:
         self._bodies.config = self.config.body
         if self.config.body.enabled and not before.body.enabled:
             self._bodies.reset()
-
-    def _adjust_sound(self, before: PerceptionConfig) -> None:
-        c = self.config
-        self._lag_ns = round(c.audio_lag_ms * 1e6)
-        self._offset_ns = round(c.audio_offset_ms * 1e6)
-        if c.audio_offset_ms != before.audio_offset_ms:
-            # What was heard has stamps of its own, and tells nothing of the offset that is left.
-            self._voice.reset()
-        if self._speaker is None:
-            return
-        self._speaker.adjust(self._lag_ns, c.match_memory_s)
-        if c.audio_offset_ms != before.audio_offset_ms:
-            self._speaker.reset()
-        elif c.active_speaker and not before.active_speaker:
-            self._speaker.reset_vision()
 
     def took(self, milliseconds: float) -> None:
         """Tell how long the last image took, in real time only: what is too much is done less often.
@@ -196,12 +172,7 @@ class Perception:
         Raises:
             ValueError: another sample rate or shape.
         """
-        if self._offset_ns:
-            chunk = AudioChunk(chunk.stamp_ns + self._offset_ns, chunk.samples, chunk.sample_rate)
-        with self.times.stage("voice"):
-            self._voice.push(chunk)
-            if self._speaker is not None:
-                self._speaker.push(chunk)
+        self._hearing.push(chunk)
 
     def process(self, frame: Frame, tick: int, missed_ticks: int = 0, reset: bool = False) -> Scene:
         """Perceive one image.
@@ -225,10 +196,10 @@ class Perception:
             found, faces = usable_faces(found, size, self._camera, self.counts)
         with self.times.stage("track"):
             tracks = self._track(image, found, faces, elapsed)
-        voice = self._voice.probability_at(frame.stamp_ns - self._lag_ns)
+        voice = self._hearing.voice_at(frame.stamp_ns)
         seen = [None if t.face is None else faces[t.face] for t in tracks]
         with self.times.stage("actions"):
-            bursts = self._bursts(frame.stamp_ns - self._lag_ns)
+            bursts = self._hearing.bursts_at(frame.stamp_ns)
             lips = [
                 self._memories[t.person_id].observe(f, bursts, elapsed)
                 for t, f in zip(tracks, seen, strict=True)
@@ -246,14 +217,10 @@ class Perception:
     def reset(self) -> None:
         """Forget everything seen and heard; counts and times stay."""
         self._reset_vision()
-        self._voice.reset()
-        if self._speaker is not None:
-            self._speaker.reset()
+        self._hearing.reset()
 
     def warm_up(self) -> None:
         """Run everything once, so that the first real image does not pay for it; changes no state."""
-        spare = VoiceActivity()
-        spare.push(AudioChunk(0, np.zeros(SAMPLE_RATE // 4, np.float32), SAMPLE_RATE))
         image = np.full((360, 640, 3), 96, np.uint8)
         region = np.array([[320, 180, 200, 0]] * self.config.workers, np.float32)
         for _ in range(WARM_UP_IMAGES):
@@ -265,8 +232,7 @@ class Perception:
         if self._bodies is not None:
             self._bodies.warm_up(image)
         speaking_probabilities([0.0] * self.config.max_people, 0.5)
-        if self._speaker is not None:
-            self._speaker.warm_up(self.config.max_people)
+        self._hearing.warm_up(self.config.max_people)
 
     def close(self) -> None:
         """Stop worker threads. The object cannot be used afterwards."""
@@ -299,8 +265,7 @@ class Perception:
         self._memories.clear()
         if self._bodies is not None:
             self._bodies.reset()
-        if self._speaker is not None:
-            self._speaker.reset_vision()
+        self._hearing.reset_vision()
 
     def _find(self, image: NDArray[np.uint8]) -> LandmarkSets:
         """Faces in the image: those of the tracks, and new ones when it is time to search."""
@@ -358,26 +323,12 @@ class Perception:
         self, stamp_ns: int, tracks: list[Track], seen: list[Face | None], lips: list[float], elapsed: int
     ) -> list[float]:
         """Log odds of speech: those of the lips, and how well they move in time with the voice."""
-        speaker = self._comparing
-        if speaker is None:
-            return lips
-        with self.times.stage("match"):
-            sightings = {
-                track.person_id: Sighting(
-                    None if face is None else face.landmarks_px, 1 / (1 + math.exp(-odds))
-                )
-                for track, face, odds in zip(tracks, seen, lips, strict=True)
-            }
-            speaker.update(stamp_ns, sightings, elapsed)
-            self.counts.add("av_offset", int(speaker.offset.disturbing))
-            return [
-                odds + speaker.log_odds(track.person_id) for track, odds in zip(tracks, lips, strict=True)
-            ]
-
-    def _bursts(self, stamp_ns: int) -> float:
-        """Probability that the sound up to then comes in bursts as laughter does; NaN without sound."""
-        levels = self._voice.levels_until(stamp_ns, BURST_WINDOWS)
-        return burst_probability(levels) if len(levels) else math.nan
+        sightings = {
+            track.person_id: Sighting(None if face is None else face.landmarks_px, 1 / (1 + math.exp(-odds)))
+            for track, face, odds in zip(tracks, seen, lips, strict=True)
+        }
+        matched = self._hearing.matched(stamp_ns, sightings, elapsed)
+        return [odds + matched[track.person_id] for track, odds in zip(tracks, lips, strict=True)]
 
     def _people(
         self,
