@@ -1,4 +1,4 @@
-"""One tracked person's memory, and what it makes of a face, a pose and a voice."""
+"""What is remembered of the people in view, and what that makes of faces, poses and a voice."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from hmgen_ros.perception.action_labels import ActionLabels
 from hmgen_ros.perception.body_actions import BodyActionConfig, BodyActions
+from hmgen_ros.perception.body_finder import BodyLook
 from hmgen_ros.perception.gesture_network import GestureNetwork
 from hmgen_ros.perception.gestures import HeadGesture
 from hmgen_ros.perception.hysteresis import LatchConfig
 from hmgen_ros.perception.laughing import SmileMeter, laughing_probability
-from hmgen_ros.perception.speaking import LipMotion, lip_log_odds
+from hmgen_ros.perception.perception_config import PerceptionConfig
+from hmgen_ros.perception.speaking import LipMotion, lip_log_odds, speaking_probabilities, voice_owners
+from hmgen_ros.perception.track import Track
 from hmgen_ros.types import Action, Face, HeadPose, Person, Presence, PresenceEvent
 
 #: What a body was seen to do counts for so many ticks after that look.
@@ -85,6 +88,99 @@ class PersonMemory:
             {Action.SPEAKING: seen_speaking, **self._evidence, **body}, elapsed
         )
         return Person(person_id, face, speaks, mask, probabilities, age, owns_voice)
+
+
+class Memories:
+    """What is remembered of everyone who is tracked, by person id."""
+
+    def __init__(self, config: PerceptionConfig) -> None:
+        """Of nobody; loads the network of head gestures.
+
+        Args:
+            config: settings.
+        """
+        self._config, self._gestures = config, GestureNetwork()
+        self._of: dict[str, PersonMemory] = {}
+
+    def adjust(self, config: PerceptionConfig) -> None:
+        """Go by other settings from now on."""
+        self._config = config
+        for memory in self._of.values():
+            memory.adjust(config.latches, config.body.min_joint_score)
+
+    def clear(self) -> None:
+        """Forget everyone."""
+        self._of.clear()
+
+    def rois(self, tracks: Sequence[Track]) -> NDArray[np.float32]:
+        """``[N, 4]`` regions in which the faces of tracks are expected, of those whose faces were seen."""
+        found = [roi for track in tracks if (roi := self._of[track.person_id].roi) is not None]
+        return np.array(found, np.float32).reshape(-1, 4)
+
+    def follow(
+        self, tracks: Sequence[Track], rois: NDArray[np.float32], renamed: Sequence[tuple[str, str]]
+    ) -> None:
+        """Give every track a memory and its next region, and forget those who left.
+
+        Args:
+            tracks: of everyone in this image.
+            rois: ``[F, 4]`` regions of its faces.
+            renamed: (id from now on, id until now) of those who were recognised late.
+        """
+        for name, was in renamed:
+            self._of[name] = self._of.pop(was)
+        alive = {track.person_id for track in tracks}
+        self._of = {name: memory for name, memory in self._of.items() if name in alive}
+        for track in tracks:
+            if track.person_id not in self._of:
+                self._of[track.person_id] = PersonMemory(
+                    self._config.latches, self._config.body.min_joint_score, self._gestures
+                )
+            self._of[track.person_id].roi = None if track.face is None else rois[track.face]
+
+    def observe(
+        self, tracks: Sequence[Track], seen: Sequence[Face | None], bursts: float, elapsed: int
+    ) -> list[float]:
+        """Take this tick's faces; see :meth:`PersonMemory.observe`. Log odds that the lips of each speak."""
+        return [
+            self._of[track.person_id].observe(face, bursts, elapsed)
+            for track, face in zip(tracks, seen, strict=True)
+        ]
+
+    def observe_bodies(self, look: BodyLook) -> None:
+        """Take the bodies that were seen in an image."""
+        for name in look.bodies.keys() & self._of.keys():
+            self._of[name].observe_body(look.stamp_ns, look.bodies[name])
+
+    def people(
+        self,
+        tracks: Sequence[Track],
+        seen: Sequence[Face | None],
+        odds: Sequence[float],
+        voice: float,
+        elapsed: int,
+    ) -> tuple[Person, ...]:
+        """The confirmed tracks as people, with the voice shared out among them.
+
+        Args:
+            tracks: of everyone in this image.
+            seen: the face of each.
+            odds: log odds that each speaks, if somebody does.
+            voice: probability that a voice is heard, NaN without sound.
+            elapsed: ticks since the last image.
+        """
+        known = [i for i, track in enumerate(tracks) if track.confirmed]
+        some = [odds[i] for i in known]
+        speaks = speaking_probabilities(some, voice, self._config.unseen_voice)
+        owns = voice_owners(some, self._config.unseen_voice)
+        if math.isnan(voice):
+            speaks, owns = speaks * self._config.lips_only_trust, np.full_like(owns, math.nan)
+        return tuple(
+            self._of[tracks[i].person_id].person(
+                tracks[i].person_id, tracks[i].age, seen[i], float(p), float(q), elapsed
+            )
+            for i, p, q in zip(known, speaks, owns, strict=True)
+        )
 
 
 class Attendance:

@@ -14,18 +14,17 @@ from hmgen_ros.perception.body import BodyModel
 from hmgen_ros.perception.body_finder import BodyFinder
 from hmgen_ros.perception.face_making import usable_faces
 from hmgen_ros.perception.faces import FaceFinder
-from hmgen_ros.perception.gesture_network import GestureNetwork
 from hmgen_ros.perception.head_pose import solve_head_pose
 from hmgen_ros.perception.hearing import Hearing
 from hmgen_ros.perception.load import LoadGovernor
-from hmgen_ros.perception.people import Attendance, PersonMemory
+from hmgen_ros.perception.people import Attendance, Memories
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.perception.shown_faces import ShownFaces
-from hmgen_ros.perception.speaking import speaking_probabilities, voice_owners
+from hmgen_ros.perception.speaking import speaking_probabilities
 from hmgen_ros.perception.track import Track
 from hmgen_ros.perception.tracking import Tracker
 from hmgen_ros.timing import StageTimes
-from hmgen_ros.types import TICK_HZ, TICK_NS, AudioChunk, Counts, Face, Frame, Person, Scene
+from hmgen_ros.types import TICK_HZ, TICK_NS, AudioChunk, Counts, Face, Frame, Scene
 
 #: Images that :meth:`Perception.warm_up` looks at.
 WARM_UP_IMAGES = 5
@@ -80,8 +79,7 @@ class Perception:
         self._attendance = Attendance()
         self._shown = ShownFaces(self._backend, c.smooth_landmarks, c.correct_landmarks)
         self._hearing = Hearing(c, embedder, self.times, self.counts)
-        self._gestures = GestureNetwork()
-        self._memories: dict[str, PersonMemory] = {}
+        self._memories = Memories(c)
         self._stamp_ns = 0  # of the last image
         matrix = c.camera_matrix
         self._camera = None if matrix is None else np.array(matrix, np.float64).reshape(3, 3)
@@ -126,8 +124,7 @@ class Perception:
             round(config.return_s * TICK_HZ),
         )
         self._shown.adjust(config.smooth_landmarks, config.correct_landmarks)
-        for memory in self._memories.values():
-            memory.adjust(config.latches, config.body.min_joint_score)
+        self._memories.adjust(config)
         self.load.adjust(config.load, 0 if self._bodies is None else config.body.every)
         self._adjust_bodies(before)
         self._set_rates()
@@ -200,15 +197,12 @@ class Perception:
         seen = [None if t.face is None else faces[t.face] for t in tracks]
         with self.times.stage("actions"):
             bursts = self._hearing.bursts_at(frame.stamp_ns)
-            lips = [
-                self._memories[t.person_id].observe(f, bursts, elapsed)
-                for t, f in zip(tracks, seen, strict=True)
-            ]
+            lips = self._memories.observe(tracks, seen, bursts, elapsed)
         self._look_at_bodies(frame, tracks, seen, elapsed)
         odds = self._matched(frame.stamp_ns, tracks, seen, lips, elapsed)
         shown = self._shown.update(tracks, seen, found, size, elapsed)
         with self.times.stage("actions"):
-            people = self._people(tracks, shown, lips if math.isnan(voice) else odds, voice, elapsed)
+            people = self._memories.people(tracks, shown, lips if math.isnan(voice) else odds, voice, elapsed)
         events = self._attendance.update(
             [p.person_id for p in people], self._tracker.returned, self._tracker.aliases
         )
@@ -269,11 +263,11 @@ class Perception:
 
     def _find(self, image: NDArray[np.uint8]) -> LandmarkSets:
         """Faces in the image: those of the tracks, and new ones when it is time to search."""
-        rois = [r for t in self._tracker.tracks if (r := self._memories[t.person_id].roi) is not None]
+        rois = self._memories.rois(self._tracker.tracks)
         # Someone who has just vanished is looked for at once; later the usual searches will do.
         search = any(0 < t.missed <= self.config.detect_every for t in self._tracker.tracks)
         guesses = self._tracker.guesses()
-        return self._finder.find(image, np.array(rois, np.float32).reshape(-1, 4), search, guesses)
+        return self._finder.find(image, rois, search, guesses)
 
     def _track(
         self, image: NDArray[np.uint8], found: LandmarkSets, faces: list[Face], elapsed: int
@@ -288,22 +282,8 @@ class Perception:
                 return embedder.vector(image, faces[i].landmarks_px)
 
         tracks = self._tracker.update(found.boxes, elapsed, None if embedder is None else look)
-        self._remember(tracks, found)
+        self._memories.follow(tracks, found.rois, self._tracker.aliases)
         return tracks
-
-    def _remember(self, tracks: list[Track], found: LandmarkSets) -> None:
-        """Give every track a memory and its next region, and forget those who left."""
-        for name, was in self._tracker.aliases:
-            self._memories[name] = self._memories.pop(was)
-        alive = {t.person_id for t in tracks}
-        self._memories = {name: m for name, m in self._memories.items() if name in alive}
-        for track in tracks:
-            if track.person_id not in self._memories:
-                self._memories[track.person_id] = PersonMemory(
-                    self.config.latches, self.config.body.min_joint_score, self._gestures
-                )
-            memory = self._memories[track.person_id]
-            memory.roi = None if track.face is None else found.rois[track.face]
 
     def _look_at_bodies(
         self, frame: Frame, tracks: list[Track], seen: list[Face | None], elapsed: int
@@ -316,8 +296,7 @@ class Perception:
         if look is None:
             return
         with self.times.stage("actions"):
-            for name in look.bodies.keys() & self._memories.keys():
-                self._memories[name].observe_body(look.stamp_ns, look.bodies[name])
+            self._memories.observe_bodies(look)
 
     def _matched(
         self, stamp_ns: int, tracks: list[Track], seen: list[Face | None], lips: list[float], elapsed: int
@@ -329,25 +308,3 @@ class Perception:
         }
         matched = self._hearing.matched(stamp_ns, sightings, elapsed)
         return [odds + matched[track.person_id] for track, odds in zip(tracks, lips, strict=True)]
-
-    def _people(
-        self,
-        tracks: list[Track],
-        seen: list[Face | None],
-        odds: list[float],
-        voice: float,
-        elapsed: int,
-    ) -> tuple[Person, ...]:
-        """The confirmed tracks as people, with the voice shared out among them."""
-        known = [i for i, t in enumerate(tracks) if t.confirmed]
-        some = [odds[i] for i in known]
-        speaks = speaking_probabilities(some, voice, self.config.unseen_voice)
-        owns = voice_owners(some, self.config.unseen_voice)
-        if math.isnan(voice):
-            speaks, owns = speaks * self.config.lips_only_trust, np.full_like(owns, math.nan)
-        return tuple(
-            self._memories[tracks[i].person_id].person(
-                tracks[i].person_id, tracks[i].age, seen[i], float(p), float(q), elapsed
-            )
-            for i, p, q in zip(known, speaks, owns, strict=True)
-        )
