@@ -109,6 +109,9 @@ def scene_from_people(message: Any) -> tuple[Scene, list[BadMessage]]:
             bad.append(BadMessage("person_id", f"a person's id {one.id!r} is empty or not the only one"))
             continue
         face, mask = None, int(one.active_actions)
+        if mask & UNKNOWN_MASK:
+            # Whatever else is said of who is not known.
+            mask = UNKNOWN_MASK
         if one.face_visible:
             try:
                 face = _face(one.face)

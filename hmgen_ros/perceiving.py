@@ -18,6 +18,8 @@ from hmgen_ros.types import Counts, Frame, Scene
 
 #: The name of the model that finds bodies in models/manifest.yaml.
 BODY_MODEL = "movenet_multipose"
+#: Sound that is stamped so long before or after the images that come with it has another clock, ns.
+_APART_NS = 10_000_000_000
 
 
 def load_perception(config: PerceptionConfig, lacking: Callable[[str, str], None]) -> Perception:
@@ -62,6 +64,7 @@ class PerceptionStream:
 
     Attributes:
         perception: what perceives.
+        noticed: ``audio_apart``: images whose sound has stamps of another time, so that it tells nothing.
     """
 
     def __init__(self, perception: Perception, max_future_s: float = 1.0) -> None:
@@ -74,6 +77,9 @@ class PerceptionStream:
         self.perception = perception
         self._ticks = TickClock(max_future_s=max_future_s)
         self._sound = AudioNormaliser(max_future_s=max_future_s)
+        self.noticed = Counts()
+        self._size: tuple[int, int] | None = None  # of the last image
+        self._heard_ns: int | None = None  # end of what was heard since the last image
 
     @property
     def max_future_s(self) -> float:
@@ -86,8 +92,8 @@ class PerceptionStream:
 
     @property
     def counts(self) -> tuple[Counts, ...]:
-        """What was dropped, repaired or noticed: by the clock, in the sound, by perception."""
-        return self._ticks.counts, self._sound.counts, self.perception.counts
+        """What was dropped, repaired or noticed: by the clock, in the sound, by perception, between them."""
+        return self._ticks.counts, self._sound.counts, self.perception.counts, self.noticed
 
     def perceive(self, frame: Frame, now_ns: int | None = None) -> Scene | None:
         """Everyone in view; None where the image fills no tick of the clock (see ``counts``).
@@ -99,6 +105,14 @@ class PerceptionStream:
         tick = self._ticks.accept(frame.stamp_ns, now_ns)
         if tick is None:
             return None
+        size = (frame.image.shape[1], frame.image.shape[0])
+        if size != self._size and not tick.reset:
+            # Places in pictures of another size are other places.
+            tick = self._ticks.restart(frame.stamp_ns, "reset_size")
+        self._size = size
+        if self._heard_ns is not None and abs(self._heard_ns - frame.stamp_ns) > _APART_NS:
+            self.noticed.add("audio_apart")
+        self._heard_ns = None
         return self.perception.process(frame, tick.index, tick.missed, tick.reset)
 
     def hear(
@@ -116,4 +130,5 @@ class PerceptionStream:
         """
         normalised = self._sound.accept(stamp_ns, samples, rate, channels, now_ns)
         if normalised is not None:
+            self._heard_ns = normalised.chunk.end_ns
             self.perception.push_audio(normalised.chunk)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ PICTURE_S, MOST_PICTURES = 30.0, 10
 #: Horizons, s, whose forecasts of speech are drawn.
 _SHOWN = (0.4, 0.8, 1.6)
 _DPI = 80
+#: Names of people and models are text: dollars in them are no formulas.
+_LITERAL = rc_context({"text.parse_math": False})
 #: Nobody in between: a gap of so many ticks breaks a bar.
 _UNKNOWN_COLOR = "0.85"
 
@@ -32,6 +35,7 @@ def png(figure: Figure) -> str:
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 
+@_LITERAL
 def timelines(log: ActionLog, model: str, names: Mapping[str, str]) -> list[str]:
     """What each person did, and how probable speech was said to be 0.4, 0.8 and 1.6 s before.
 
@@ -135,6 +139,7 @@ def _draw_next(
         panel.legend(fontsize=6, ncols=6, loc="upper right")
 
 
+@_LITERAL
 def reliability_figure(models: Mapping[str, Mapping[str, Any]]) -> str:
     """How often what was given a probability happened, a line a model."""
     figure = Figure(figsize=(4.6, 4.0), dpi=_DPI, layout="constrained")
@@ -150,6 +155,7 @@ def reliability_figure(models: Mapping[str, Mapping[str, Any]]) -> str:
     return png(figure)
 
 
+@_LITERAL
 def horizon_figure(models: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, str]) -> str:
     """Scores by horizon: a panel a metric, a line a model, and around it what its intervals hold.
 

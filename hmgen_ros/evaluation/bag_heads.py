@@ -29,6 +29,7 @@ from hmgen_ros.evaluation.motion_metrics import (
 )
 from hmgen_ros.evaluation.motion_raster import in_own_frame
 from hmgen_ros.evaluation.motion_reference import FEWEST
+from hmgen_ros.perception.normalisation import normalise
 from hmgen_ros.types import NUM_LANDMARKS, TICK_HZ, Face, HeadMotion
 
 #: 0.04, 0.2, 0.4, 0.8, 1 and 2 s, as far as the forecasts reach.
@@ -107,7 +108,7 @@ class HeadLog:
         return [list(motions) for motions in people if all(motion.valid for motion in motions)]
 
     def _keep(self, start: int) -> None:
-        """Keep the windows from a tick on of the heads that were seen at all ticks since."""
+        """Keep the windows from a tick on of the heads that were seen, as heads, at all ticks since."""
         ticks = [self._past.get(start + i) for i in range(self._steps + 1)]
         first = ticks[0]
         if first is None:
@@ -123,9 +124,11 @@ class HeadLog:
 
 
 def _landmarks(tick: Tick | None, person_id: str) -> NDArray[np.float32] | None:
+    """Of a person; None where they were not seen, or the face of a message has collapsed."""
     for person in tick.scene.people if tick is not None else ():
         if person.person_id == person_id and person.face is not None:
-            return person.face.landmarks_px
+            landmarks = person.face.landmarks_px
+            return None if normalise(landmarks) is None else landmarks
     return None
 
 

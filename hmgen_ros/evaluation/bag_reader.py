@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -85,7 +85,7 @@ class Bag:
         path: where it is.
         topics: by name, those without messages included.
         counts: ``bag_truncated``: storage files whose end is missing; ``undecodable``: messages that do not
-            fit their definition.
+            fit their definition; ``other_type``: messages on a topic that has more of another type.
     """
 
     def __init__(self, path: Path) -> None:
@@ -103,11 +103,10 @@ class Bag:
             self._stack.close()
             raise
         self._connections = [c for reader in self._readers for c in reader.connections]
-        found: dict[str, Topic] = {}
-        for c in self._connections:
-            before = found[c.topic].count if c.topic in found else 0
-            found[c.topic] = Topic(c.topic, c.msgtype, before + c.msgcount)
-        self.topics = dict(sorted(found.items()))
+        self.topics = _topics(self._connections)
+        chosen = {topic.name: topic.type for topic in self.topics.values()}
+        others = sum(c.msgcount for c in self._connections if c.msgtype != chosen[c.topic])
+        self.counts.add("other_type", others)
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +133,9 @@ class Bag:
         """The messages of some topics, in the order of their arrival; ends where the bag is damaged."""
         streams = []
         for number, reader in enumerate(self._readers):
-            chosen = [c for c in reader.connections if c.topic in topics]
+            chosen = [
+                c for c in reader.connections if c.topic in topics and c.msgtype == self.topics[c.topic].type
+            ]
             if chosen:
                 streams.append(self._read(reader, chosen, number))
         for _, _, message in heapq.merge(*streams, key=lambda item: item[:2]):
@@ -146,7 +147,8 @@ class Bag:
         Raises:
             BagError: its type is not known.
         """
-        connection = next(c for c in self._connections if c.topic == message.topic)
+        wanted = (message.topic, self.topics[message.topic].type)
+        connection = next(c for c in self._connections if (c.topic, c.msgtype) == wanted)
         try:
             store = _store(connection.msgtype, connection.msgdef)
             store.get_msgdef(connection.msgtype)
@@ -219,6 +221,16 @@ class Bag:
         if isinstance(reader, Reader):
             self.counts.add("bag_truncated")
         return reader
+
+
+def _topics(connections: Sequence[Connection]) -> dict[str, Topic]:
+    """By name, each with the type of most of its messages: two publishers may disagree on it."""
+    counts: dict[tuple[str, str], int] = {}
+    for c in connections:
+        counts[c.topic, c.msgtype] = counts.get((c.topic, c.msgtype), 0) + c.msgcount
+    # The largest count of a name comes last and stays; of equal ones the same in every storage.
+    ordered = sorted(counts.items(), key=lambda item: (item[0][0], item[1], item[0][1]))
+    return {name: Topic(name, kind, count) for (name, kind), count in ordered}
 
 
 def storage_files(path: Path) -> list[Path]:

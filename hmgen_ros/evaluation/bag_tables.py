@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 _ACTIONS = {
     "nll": "NLL ↓",
@@ -38,12 +39,13 @@ class Grid:
 
     def rich(self) -> Table:
         """For the terminal."""
-        table = Table(title=self.title)
+        # Names of topics, people and files are text: brackets in them are no markup.
+        table = Table(title=Text(self.title))
         for name in self.head:
             # Narrow terminals get more lines, never less of a name.
-            table.add_column(name, overflow="fold")
+            table.add_column(Text(name), overflow="fold")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
         return table
 
 

@@ -11,7 +11,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -67,13 +68,14 @@ def evaluate_bag(config: EvaluateBagConfig, console: Console | None = None) -> d
 
     Raises:
         BagError: a bag cannot be used, or none of a folder's.
+        OSError: a file of results cannot be written.
         hmgen_ros.evaluation.perception_truth.SceneError: the truth file cannot be used.
         ValueError: an option cannot be used.
     """
     console = console or Console()
     for out in (config.json, config.html, config.rerun):
-        if out is not None and out.is_dir():
-            raise ValueError(f"{out} is a folder; name a file")
+        if out is not None:
+            _check_writable(out)
     for option, module, package in (("html", "matplotlib", "matplotlib"), ("rerun", "rerun", "rerun-sdk")):
         if getattr(config, option) is not None and find_spec(module) is None:
             raise ValueError(f"--{option} needs the package {package}: pip install {package}")
@@ -98,9 +100,20 @@ def evaluate_bag(config: EvaluateBagConfig, console: Console | None = None) -> d
     shown = shown if other is None else other.beside(shown)
     _show(console, played, shown, alone)
     for name, error in failed.items():
-        console.print(f"[yellow]{name} was left out:[/yellow] {error}", highlight=False)
+        _say(console, f"{name} was left out: {error}", "yellow")
     _write(report, played, shown, config, console)
     return report
+
+
+def _check_writable(out: Path) -> None:
+    """Said before everything is played, not after it."""
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; name a file")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    new = not out.exists()
+    out.open("a").close()
+    if new:
+        out.unlink()
 
 
 def find_bags(path: Path) -> dict[str, Path]:
@@ -125,7 +138,12 @@ def _play_all(
     bags: Mapping[str, Path], config: EvaluateBagConfig, console: Console
 ) -> tuple[dict[str, _Played], dict[str, str]]:
     """Every bag's scores in the order of the bags, and what went wrong with the others."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     played: dict[str, _Played] = {}
     failed: dict[str, str] = {}
     with Progress(*columns, console=console, transient=True) as progress:
@@ -146,7 +164,7 @@ def _results(
         for name, path in bags.items():
             bar = progress.add_task(name, total=None)
 
-            yield name, _play(path, config, partial(_advance, progress, bar, name))
+            yield name, _play(path, config, partial(_advance, progress, bar, name), alone=len(bags) == 1)
             progress.remove_task(bar)
         return
     bar = progress.add_task("bags", total=len(bags))
@@ -155,7 +173,14 @@ def _results(
         names = {pool.submit(_play, path, config, None): name for name, path in bags.items()}
         for done in as_completed(names):
             progress.advance(bar)
-            yield names[done], done.result()
+            yield names[done], _result(names[done], done)
+
+
+def _result(name: str, done: Future[_Played | BagError]) -> _Played | BagError:
+    try:
+        return done.result()
+    except BrokenProcessPool:
+        return BagError(f"{name}: its process was ended from outside, perhaps for memory; try fewer --jobs")
 
 
 def _rerun_file(config: EvaluateBagConfig) -> RerunFile:
@@ -173,17 +198,29 @@ def _advance(progress: Progress, bar: TaskID, name: str, seconds: float, total: 
 
 
 def _play(
-    path: Path, config: EvaluateBagConfig, progress: Callable[[float, float], None] | None
+    path: Path,
+    config: EvaluateBagConfig,
+    progress: Callable[[float, float], None] | None,
+    alone: bool = False,
 ) -> _Played | BagError:
     """One bag; an error is handed back, so that the other bags are not lost."""
-    started, cpu = time.monotonic(), time.process_time()
     try:
-        with ExitStack() as stack:
-            listeners = [stack.enter_context(_rerun_file(config))] if config.rerun is not None else []
-            played = [file.add for file in listeners]
-            scores = score_bag(path, config.settings(), progress or (lambda *_: None), played)
+        return _played(path, config, progress or (lambda *_: None))
     except BagError as error:
         return error
+    except Exception as error:
+        if alone:
+            raise
+        # Whatever nobody foresaw in one bag.
+        said = " ".join(f"{type(error).__name__} {error}".split())
+        return BagError(f"{path}: {said}; evaluated by itself it tells more")
+
+
+def _played(path: Path, config: EvaluateBagConfig, progress: Callable[[float, float], None]) -> _Played:
+    started, cpu = time.monotonic(), time.process_time()
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(_rerun_file(config))] if config.rerun is not None else []
+        scores = score_bag(path, config.settings(), progress, [file.add for file in listeners])
     scores.timing |= {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - cpu}
     pictures: list[str] = []
     if config.html is not None and scores.log is not None:
@@ -205,11 +242,16 @@ def _show(
     first = fact_grid(scores.facts, scores.timing) if bags is None else bag_grid(bags)
     console.print(first.rich(), *(grid.rich() for grid in score_grids(report)))
     for note in interval_notes(report):
-        console.print(note, highlight=False)
+        _say(console, note)
     heard = report["perceived_speech"]
     if heard is not None:
         said = ", ".join(f"{name} {cell(value)}" for name, value in heard.items())
-        console.print(f"perceived speech against the truth: {said}", highlight=False)
+        _say(console, f"perceived speech against the truth: {said}")
+
+
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    """One line as it is: names of files and bags hold no markup."""
+    console.print(text, style=style, highlight=False, markup=False)
 
 
 def _write(
@@ -226,7 +268,7 @@ def _write(
         sums = StretchSums.of([one.scores for one in played.values()]).packed()
         # Read by --compare, not by people: one line.
         stretches_file(config.json).write_text(json.dumps(_plain(sums)) + "\n", encoding="utf-8")
-        console.print(f"results: {config.json}", highlight=False)
+        _say(console, f"results: {config.json}")
     if config.html is None:
         return
     from hmgen_ros.evaluation.bag_report import Section, html_report
@@ -237,7 +279,7 @@ def _write(
     ]
     config.html.parent.mkdir(parents=True, exist_ok=True)
     config.html.write_text(html_report(shown, sections, _notes(config, shown)), encoding="utf-8")
-    console.print(f"report: {config.html}", highlight=False)
+    _say(console, f"report: {config.html}")
 
 
 def _notes(config: EvaluateBagConfig, shown: Mapping[str, Any]) -> list[str]:

@@ -42,6 +42,8 @@ _TEXTS = {
     "restamped": "an image was stamped ahead of its time; history was dropped",
     "reset_backward": "time jumped back; history was dropped",
     "reset_gap": "no image for a while; history was dropped",
+    "reset_size": "images came in another size; history was dropped: is there one camera on the topic?",
+    "audio_apart": "sound and images have stamps of different clocks: the sound is of no use",
     "audio_reset_gap": "no sound for a while; its history was dropped",
     "audio_reset_backward": "the sound's time jumped back; its history was dropped",
     "audio_gap": "samples are missing in the sound and were filled with silence",

@@ -148,12 +148,12 @@ def _scaled_orthographic(
     middle = points.mean(0)
     rows = _model_inverse() @ (points - middle)  # [3, 2]
     left, size, right = np.linalg.svd(rows.T, full_matrices=False)
-    if size.mean() < 1e-6:
+    focal = (camera[0, 0] + camera[1, 1]) / 2
+    if size.mean() < 1e-6 or focal <= 0:
         return None
     x, y = left @ right
     z = (x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0])
     rotation = np.array([x, y, z])
-    focal = (camera[0, 0] + camera[1, 1]) / 2
     ray = np.array([*((middle - camera[:2, 2]) / focal), 1.0])
     position = ray * focal / size.mean() - rotation @ HEAD_MODEL.mean(0)
     return _rodrigues(rotation), position.reshape(3, 1)

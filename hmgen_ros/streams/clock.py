@@ -60,7 +60,7 @@ class TickClock:
             than the last by at most ``max_backward_s``), ``surplus`` (camera faster than the clock),
             ``unstamped`` (zero or negative stamp), ``future``. Noticed: ``late`` (accepted although
             older than ``max_late_s``), ``missed`` (empty ticks), ``reset_backward``, ``reset_gap``,
-            ``restamped`` (the grid was taken back from a stray).
+            ``restamped`` (the grid was taken back from a stray), and reasons given to :meth:`restart`.
     """
 
     def __init__(
@@ -118,16 +118,16 @@ class TickClock:
         """
         cause = self._rejection(stamp_ns, now_ns)
         if cause == "out_of_order" and self._overturns_newest(stamp_ns):
-            return self._restart(stamp_ns, "restamped")
+            return self.restart(stamp_ns, "restamped")
         if cause:
             self.counts.add(cause)
             return None
         if now_ns and now_ns - stamp_ns > self._max_late:
             self.counts.add("late")
         if self._index < 0:
-            return self._restart(stamp_ns)
+            return self.restart(stamp_ns)
         if stamp_ns < self._newest:
-            return self._restart(stamp_ns, "reset_backward")
+            return self.restart(stamp_ns, "reset_backward")
         self._newest = stamp_ns
         self._behind = 0
         return self._advance(stamp_ns)
@@ -164,12 +164,13 @@ class TickClock:
             return None
         missed = 0 if offset <= self._slack else (2 * offset + self._period) // (2 * self._period)
         if missed > self._max_hold:
-            return self._restart(stamp_ns, "reset_gap")
+            return self.restart(stamp_ns, "reset_gap")
         self.counts.add("missed", missed)
         self._index = expected + missed
         return Tick(self._index, missed, reset=False)
 
-    def _restart(self, stamp_ns: int, cause: str = "") -> Tick:
+    def restart(self, stamp_ns: int, cause: str = "") -> Tick:
+        """Void the history: a new grid begins at this frame, for a reason that is counted."""
         if cause:
             self.counts.add(cause)
         self._origin = self._newest = stamp_ns

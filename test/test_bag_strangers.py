@@ -1,0 +1,151 @@
+"""hmgen evaluate bag on bags of strangers: nothing in them ends the evaluation, or that of other bags."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from perception_scene import RATE, frames, sound
+from rich.console import Console
+from test_bag_reader import Recorder
+from test_evaluate_bag import SECOND, people_bag, quiet, scenes
+
+from hmgen_ros.evaluation import evaluate_bag as command
+from hmgen_ros.evaluation.bag_inputs import Choice, choose, items
+from hmgen_ros.evaluation.bag_reader import Bag
+from hmgen_ros.evaluation.evaluate_bag import EvaluateBagConfig, evaluate_bag
+from hmgen_ros.msg import People
+from hmgen_ros.nodes.bag_writer import BagWriter
+from hmgen_ros.nodes.conversions import people_message
+from hmgen_ros.perceiving import PerceptionStream, load_perception
+from hmgen_ros.perception.perception_config import PerceptionConfig
+from hmgen_ros.types import TICK_NS, Frame
+
+
+def changed_bag(path: Path, change: Callable[[People], None]) -> Path:
+    """People in a bag, changed before they are written."""
+    writer = BagWriter(path)
+    for scene in scenes(150):
+        message = people_message(scene)
+        change(message)
+        writer.write("/people", People, message, scene.stamp_ns)
+    writer.close()
+    return path
+
+
+def test_two_types_on_one_topic(tmp_path: Path) -> None:
+    """Two publishers that disagree: the type of most messages is played, the others are counted."""
+    recorder = Recorder(tmp_path / "bag")
+    for index in range(20):
+        recorder.image("/image", SECOND + index * TICK_NS)
+    kind = "sensor_msgs/msg/CompressedImage"
+    recorder.topics["/image"] = recorder.writer.add_connection("/image", kind, typestore=recorder.store)
+    stamp = recorder.header(2 * SECOND)
+    recorder.write(
+        "/image", 2 * SECOND, recorder.make(kind, header=stamp, format="jpeg", data=np.zeros(9, np.uint8))
+    )
+    recorder.writer.close()
+    with Bag(tmp_path / "bag") as bag:
+        assert [(topic.type, topic.count) for topic in bag.topics.values()] == [("sensor_msgs/msg/Image", 20)]
+        assert len(list(items(bag, choose(bag, Choice())))) == 20
+        assert bag.counts["other_type"] == 1
+
+
+def collapse(message: People) -> None:
+    for person in message.people:
+        person.face.pixels = np.zeros(136, np.float32)
+
+
+def mark_all(message: People) -> None:
+    """Every bit, that of the unknown and those that stand for nothing included."""
+    message.people[0].active_actions = 65535
+    message.people[1].active_actions = 0b111_1111_1111
+
+
+def rename(message: People) -> None:
+    """Ids that are markup to a terminal, formulas to matplotlib, and HTML."""
+    for person, name in zip(message.people, ("[/red]$\\frac{a$", "<b>$x_{$"), strict=True):
+        person.id = name
+
+
+def lose_the_size(message: People) -> None:
+    message.image_width = message.image_height = 0
+
+
+@pytest.mark.parametrize("change", [collapse, mark_all, rename, lose_the_size])
+def test_strange_people_are_scored_as_far_as_they_go(
+    tmp_path: Path, change: Callable[[People], None]
+) -> None:
+    page = tmp_path / "page.html"
+    bag = changed_bag(tmp_path / "bag", change)
+    report = evaluate_bag(EvaluateBagConfig(bag, html=page, model="persistence"), quiet())
+    assert report["ticks"] == 150
+    assert "<b>" not in page.read_text()
+    scored = report["actions"]["persistence"]["by_horizon"]["0.2"]["people"]
+    # Who has the bit of the unknown is unknown, whatever else is said of them.
+    assert scored == (145 if change is mark_all else 2 * 145)
+
+
+def test_brackets_in_names_are_text(tmp_path: Path) -> None:
+    """What a bag says is shown as it is, and never taken for markup."""
+    recorder = Recorder(tmp_path / "[bold]bag")
+    for index in range(40):
+        recorder.image("/[red]image", SECOND + index * TICK_NS)
+    stamp, pixels = recorder.header(2 * SECOND), np.zeros(9, np.uint8)
+    wrong = recorder.make(
+        "sensor_msgs/msg/Image", header=stamp, height=1, width=3, encoding="[/bgr8]", is_bigendian=0, step=9,
+        data=pixels,
+    )  # fmt: skip
+    recorder.write("/[red]image", 2 * SECOND, wrong)
+    recorder.writer.close()
+    console = Console(record=True, width=200)
+    evaluate_bag(EvaluateBagConfig(tmp_path / "[bold]bag", model="persistence"), console)
+    shown = console.export_text()
+    for text in ("[bold]bag", "/[red]image", "[/bgr8]"):
+        assert text in shown
+
+
+def test_a_defect_in_one_bag_does_not_cost_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("monday", "tuesday"):
+        people_bag(tmp_path / "bags" / name, 60)
+    score = command.score_bag
+
+    def broken(path: Path, *rest):
+        if path.name == "monday":
+            raise ZeroDivisionError("nobody foresaw this")
+        return score(path, *rest)
+
+    monkeypatch.setattr(command, "score_bag", broken)
+    report = evaluate_bag(EvaluateBagConfig(tmp_path / "bags", model="persistence"), quiet())
+    assert set(report["bags"]) == {"tuesday"}
+    assert "ZeroDivisionError nobody foresaw this" in report["failed"]["monday"]
+    with pytest.raises(ZeroDivisionError):
+        evaluate_bag(EvaluateBagConfig(tmp_path / "bags" / "monday", model="persistence"), quiet())
+
+
+def test_outputs_that_cannot_be_written_are_named_before_anything_is_played(tmp_path: Path) -> None:
+    for option in ("json", "html"):
+        with pytest.raises(OSError, match="proc"):
+            evaluate_bag(EvaluateBagConfig(tmp_path / "missing", **{option: Path("/proc/out.x")}), quiet())
+
+
+def test_pictures_of_another_size_and_sound_of_another_clock_are_told() -> None:
+    images, voice = frames(30), sound(2)
+    stream = PerceptionStream(load_perception(PerceptionConfig(seed=0), lambda *_: None))
+    found = []
+    for tick, image in enumerate(images):
+        stamp = SECOND + tick * TICK_NS
+        samples = voice[tick * RATE // 25 : (tick + 1) * RATE // 25]
+        # From the tenth tick on the sound's clock is an hour ahead, and the camera sends half the size.
+        stream.hear(stamp + (3600 * SECOND if tick >= 10 else 0), samples, RATE)
+        frame = Frame(stamp, image if tick < 20 else np.ascontiguousarray(image[::2, ::2]))
+        found.append(stream.perceive(frame))
+    stream.perception.close()
+    counts = {cause: amount for part in stream.counts for cause, amount in part.items()}
+    assert counts["audio_apart"] == 20
+    assert counts["reset_size"] == 1
+    assert [scene.stamp_ns for scene in found if scene and scene.reset] == [SECOND, SECOND + 20 * TICK_NS]
+    assert found[-1] is not None
+    assert len(found[-1].people) == 3
