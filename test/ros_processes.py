@@ -27,6 +27,24 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 #: Seconds for what takes a few of them on an idle machine.
 PATIENCE_S = 150.0
+UNCONFIGURED, INACTIVE = State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_INACTIVE
+ACTIVE, FINALIZED = State.PRIMARY_STATE_ACTIVE, State.PRIMARY_STATE_FINALIZED
+CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
+ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
+#: By the state from which.
+SHUTDOWN = {
+    UNCONFIGURED: Transition.TRANSITION_UNCONFIGURED_SHUTDOWN,
+    INACTIVE: Transition.TRANSITION_INACTIVE_SHUTDOWN,
+    ACTIVE: Transition.TRANSITION_ACTIVE_SHUTDOWN,
+}
+#: The state that a transition ends in where it succeeds.
+LEADS_TO = {
+    CONFIGURE: INACTIVE,
+    ACTIVATE: ACTIVE,
+    DEACTIVATE: INACTIVE,
+    CLEANUP: UNCONFIGURED,
+    **dict.fromkeys(SHUTDOWN.values(), FINALIZED),
+}
 
 
 @contextmanager
@@ -52,6 +70,12 @@ def node_process(
         if process.stderr is not None and not process.stderr.closed:
             # Shown by pytest where the test fails.
             print(f"--- {name}:", process.stderr.read(), sep="\n", file=sys.stderr)
+
+
+def ends_well(process: subprocess.Popen[str], by: signal.Signals) -> bool:
+    """Whether a process that has been up ends in good order when it is told to."""
+    process.send_signal(by)
+    return process.wait(timeout=PATIENCE_S) == 0
 
 
 def _interrupt(process: subprocess.Popen[str]) -> None:
@@ -137,7 +161,7 @@ class Listener:
             client.remove_pending_request(future)
         raise AssertionError(f"no answer of {client.srv_name}")
 
-    def meet(self, *nodes: str, state: int = State.PRIMARY_STATE_ACTIVE) -> None:
+    def meet(self, *nodes: str, state: int = ACTIVE) -> None:
         """Wait until nodes are in a state, and know every topic and service that this one has by now.
 
         Discovery keeps its order: whoever's answer arrives has found what was there before the question.
@@ -174,7 +198,7 @@ class Lifecycle:
     """The state of a node, asked and changed by its services."""
 
     def __init__(self, ear: Listener, node: str) -> None:
-        self._ear = ear
+        self._ear, self._name = ear, node
         self._get = ear.node.create_client(GetState, f"{node}/get_state")
         self._change = ear.node.create_client(ChangeState, f"{node}/change_state")
 
@@ -188,6 +212,12 @@ class Lifecycle:
         self._ear.ask(self._change, ChangeState.Request(transition=Transition(label="none of this name")))
         answer = self._ear.ask(self._change, ChangeState.Request(transition=Transition(id=transition)))
         return bool(answer.success)
+
+    def goes(self, *transitions: int) -> None:
+        """Put it through transitions, each of which succeeds."""
+        for transition in transitions:
+            assert self.change(transition), f"{self._name}: transition {transition} fails"
+            assert self.state() == LEADS_TO[transition], self._name
 
 
 @contextmanager
