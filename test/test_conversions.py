@@ -15,6 +15,7 @@ from hmgen_ros.msg import AudioFrame, HeadMotion, NextSpeaker, People, Predicted
 from hmgen_ros.nodes.conversions import audio_message, audio_samples, people_message, scene_from_people
 from hmgen_ros.nodes.forecast_conversion import (
     action_message,
+    forecast_from_message,
     interaction_message,
     motion_from_message,
     motion_message,
@@ -161,6 +162,31 @@ def test_predictions_that_are_not_ours_are_named() -> None:
             outlook_from_message(message)
     with pytest.raises(BadMessage, match="25 steps"):
         motion_from_message(HeadMotion(steps=25))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"period": 0.0},
+        {"period": float("nan")},
+        {"current": [0, 9]},
+        {"futures": [0, 0, 0]},
+        {"probabilities": [1.0]},
+        {"steps": 60_000},
+        {"action_masks": []},
+    ],
+)
+def test_forecasts_that_do_not_fit_are_named(changes: dict) -> None:
+    table = np.full((2, 2, 2), 0.5, np.float32)
+    known = ActionForecast(5, ("a", "b"), (0, 2), np.array([0, 1]), table, np.zeros((1, 2, 2), np.uint8))
+    message = interaction_message(known, "camera")
+    back = forecast_from_message(message)
+    assert (back.person_ids, back.samples.shape) == (("a", "b"), (1, 2, 2))
+    for field, value in changes.items():
+        setattr(message, field, value)
+    with pytest.raises(BadMessage) as error:
+        forecast_from_message(message)
+    assert error.value.cause == "bad_prediction"
 
 
 def test_a_picture_larger_than_any_is_named() -> None:

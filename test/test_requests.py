@@ -11,6 +11,8 @@ from perception_scene import RATE
 from rclpy.action import ActionClient
 from robot_heads import utterance
 from ros_processes import Listener, listener, node_process
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory
 
 from hmgen_ros.action import GenerateHeadMotion
 from hmgen_ros.msg import HeadMotion, People, Person, PredictedAction
@@ -88,6 +90,19 @@ def test_nobody_is_answered_by_a_node_that_is_not_active() -> None:
         assert "not active" in answer.message
 
 
+def tell_joint(ear: Listener, position: float) -> None:
+    """Tell where the head is until it moves, which it does from there."""
+    commands = "head_motion_node/joint_trajectory"
+    ear.listen(JointTrajectory, commands)
+    states = ear.node.create_publisher(JointState, "joint_states", 10)
+
+    def moves() -> bool:
+        states.publish(JointState(name=["pan"], position=[position]))
+        return bool(ear.received[commands])
+
+    assert ear.spin_until(moves)
+
+
 class Speaker:
     """Sends sounds to a head and waits for their motion."""
 
@@ -124,6 +139,11 @@ def test_the_motion_of_an_utterance() -> None:
         speaker = Speaker(ear)
         assert ear.spin_until(lambda: len(ear.received[OWN_HEAD]) > 5)
         sound = utterance()
+        lost = speaker.result(speaker.send(speaker.goal(sound[:RATE])))
+        assert "joint_states has not told of pan" in lost.result.message
+        assert not lost.result.trajectory.points
+        tell_joint(ear, 0.2)
+        speaker.progress.clear()
         before = len(ear.received[OWN_HEAD])
         start = stamp_message(5_000_000_000)
         spoken = speaker.result(speaker.send(speaker.goal(sound, landmarks=True, seed=3, start=start)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import math
 
 import numpy as np
 
@@ -109,7 +110,7 @@ def forecast_from_message(message: PredictedInteraction) -> ActionForecast:
     """The group's whole forecast.
 
     Raises:
-        BadMessage: ``bad_prediction``, for arrays that do not fit each other.
+        BadMessage: ``bad_prediction``, for arrays that do not fit each other, and steps that take no time.
     """
     steps, samples, people = int(message.steps), int(message.samples), len(message.person_ids)
     masks = tuple(int(mask) for mask in message.action_masks)
@@ -119,6 +120,8 @@ def forecast_from_message(message: PredictedInteraction) -> ActionForecast:
     fits = len(current) == people and table.size == steps * people * len(masks)
     if not fits or futures.size != samples * steps * people:
         raise BadMessage("bad_prediction", f"a forecast of {people} people has arrays that do not fit")
+    if people and not 0.0 < message.period < math.inf:
+        raise BadMessage("bad_prediction", f"a forecast has steps of {message.period} s")
     if people and max(int(current.max()), int(futures.max(initial=0))) >= len(masks):
         raise BadMessage("bad_prediction", "a forecast has actions that it does not name")
     return ActionForecast(

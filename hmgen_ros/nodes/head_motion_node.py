@@ -204,6 +204,8 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
         if self._timer is not None:
             self.destroy_timer(self._timer)
         self._timer = self._robot_head = None
+        # Where the joints are by the time they are asked for again, others decide.
+        self._positions = {}
 
     def destroy_node(self) -> None:
         """As every node, and without the action, which rclpy does not count among what a node destroys."""

@@ -51,11 +51,16 @@ class RobotJoints:
 
     Attributes:
         config: the head.
-        positions: where its joints are, rad by name.
+        positions: where its joints are, rad by name, as far as that is known.
     """
 
     config: RobotHeadConfig
     positions: Mapping[str, float]
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Joints of which nobody has told where they are."""
+        return tuple(joint.name for joint in self.config.joints if joint.name not in self.positions)
 
 
 class UtteranceAction:
@@ -131,11 +136,11 @@ class UtteranceAction:
         poses = np.stack([tick.pose for tick in ticks])
         if not np.isfinite(poses).all():
             raise _Refused("the model gave no numbers: use another one")
-        voiced = sum(tick.speaking for tick in ticks) / TICK_HZ
+        voiced, joints = sum(tick.speaking for tick in ticks) / TICK_HZ, self._joints()
         return Result(
-            message="" if voiced else "no voice was heard in the sound: the head moves as if it was silent",
+            message=_to_know(voiced, joints),
             motion=self._motion(goal, ticks, poses),
-            trajectory=self._trajectory(goal.start, poses - head.rest),
+            trajectory=_trajectory(joints, goal.start, poses - head.rest),
             voiced=voiced,
         )
 
@@ -165,11 +170,20 @@ class UtteranceAction:
             del message.landmarks[:]
         return message
 
-    def _trajectory(self, start: Time, targets: NDArray[np.float64]) -> Any:
-        joints = self._joints()
-        if joints is None:
-            return Result().trajectory
-        motion = whole_trajectory(joints.config, targets, joints.positions)
-        message = joint_trajectory_message(motion, on_arrival=True)
-        message.header.stamp = start
-        return message
+
+def _to_know(voiced: float, joints: RobotJoints | None) -> str:
+    """What is to know of a motion, empty where nothing is."""
+    known = [] if voiced else ["no voice was heard in the sound: the head moves as if it was silent"]
+    if joints is not None and joints.lost:
+        known.append(f"no trajectory: joint_states has not told of {', '.join(joints.lost)}")
+    return "; ".join(known)
+
+
+def _trajectory(joints: RobotJoints | None, start: Time, targets: NDArray[np.float64]) -> Any:
+    """Of the joints from where they are; from anywhere else the robot would jump there first."""
+    if joints is None or joints.lost:
+        return Result().trajectory
+    motion = whole_trajectory(joints.config, targets, joints.positions)
+    message = joint_trajectory_message(motion, on_arrival=True)
+    message.header.stamp = start
+    return message
