@@ -11,7 +11,6 @@ the resident set.
 from __future__ import annotations
 
 import json
-import pickle
 import subprocess
 import sys
 import tempfile
@@ -27,10 +26,16 @@ import rclpy
 import torch
 import tyro
 from rclpy.parameter import Parameter
+from rclpy.serialization import deserialize_message
 from rich.console import Console
 from rich.table import Table
+from rosbags.highlevel import AnyReader
 
+from hmgen_ros.message_definitions import typestore
+from hmgen_ros.msg import People
+from hmgen_ros.nodes.bag_writer import BagWriter
 from hmgen_ros.nodes.base import HmgenNode
+from hmgen_ros.nodes.conversions import people_message, scene_from_people
 from hmgen_ros.nodes.head_motion_node import HeadMotionNode
 from hmgen_ros.nodes.interaction_node import InteractionNode
 from hmgen_ros.nodes.perception_node import PerceptionNode
@@ -58,7 +63,7 @@ class Options:
     Args:
         json: also write the figures to this file.
         case: measure only this one, in this process.
-        scenes: file through which perception hands its scenes to the other nodes.
+        scenes: bag of ``people`` through which perception hands its scenes to the other nodes.
     """
 
     json: Path | None = None
@@ -73,7 +78,7 @@ def main() -> None:
         print(json.dumps(measure(options.case, options.scenes)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        scenes = Path(folder) / "scenes.pickle"
+        scenes = Path(folder) / "scenes"
         figures = {case: measured_apart(case, scenes) for case in CASES}
     Console().print(table(figures))
     if options.json is not None:
@@ -110,7 +115,7 @@ def measure(case: str, scenes: Path) -> dict[str, float]:
         node.trigger_cleanup()
         memory.append(resident_mb())
     if isinstance(node, PerceptionNode):
-        scenes.write_bytes(pickle.dumps(SCENES))
+        write_scenes(scenes)
     node.destroy_node()
     rclpy.shutdown()
     names = ("before", "configured", "fed", "cleaned", "configured again", "fed again", "cleaned again")
@@ -129,6 +134,21 @@ def measure(case: str, scenes: Path) -> dict[str, float]:
 SCENES: list[Scene] = []
 
 
+def write_scenes(path: Path) -> None:
+    """Keep what perception saw as the messages that it publishes."""
+    bag = BagWriter(path)
+    for scene in SCENES:
+        bag.write("/people", People, people_message(scene), scene.stamp_ns)
+    bag.close()
+
+
+def read_scenes(path: Path) -> list[Scene]:
+    """What a node takes from those messages."""
+    with AnyReader([path], default_typestore=typestore()) as reader:
+        messages = [deserialize_message(data, People) for _, _, data in reader.messages()]
+    return [scene_from_people(message)[0] for message in messages]
+
+
 def feeding(node: HmgenNode, scenes: Path) -> tuple[Callable[[Any], None], list[Any]]:
     """What takes an input of a node, and the inputs."""
     if isinstance(node, PerceptionNode):
@@ -143,7 +163,7 @@ def feeding(node: HmgenNode, scenes: Path) -> tuple[Callable[[Any], None], list[
         return lambda frame: node.receive(perception.perceive, frame), [
             i for i in items if isinstance(i, Frame)
         ]
-    seen = pickle.loads(scenes.read_bytes())[:INPUTS]
+    seen = read_scenes(scenes)[:INPUTS]
     if isinstance(node, HeadMotionNode):
         head_node = node
 

@@ -13,13 +13,26 @@ from numpy.typing import NDArray
 from ros_processes import Listener
 
 from hmgen_ros.message_reading import stamp_ns
-from hmgen_ros.msg import People
+from hmgen_ros.msg import HeadMotion, People, PredictedInteraction
 from hmgen_ros.types import TICK_NS
+
+#: Ticks that make a stretch long enough to judge.
+STRETCH = 40
 
 
 def stamps(messages: Sequence[Any]) -> NDArray[np.int64]:
     """``[n]`` stamps, nanoseconds."""
     return np.array([stamp_ns(message.header.stamp) for message in messages], np.int64)
+
+
+def hear_predictions(ear: Listener) -> None:
+    """Collect what perception and the predictors tell of people."""
+    for kind, topic in (
+        (People, "people"),
+        (PredictedInteraction, "predicted_interaction"),
+        (HeadMotion, "head_motion"),
+    ):
+        ear.listen(kind, topic)
 
 
 def own_up(people: Sequence[People]) -> bool:
@@ -33,6 +46,21 @@ def own_up(people: Sequence[People]) -> bool:
         if not later.reset and not (np.isclose(ticks, told, atol=0.01) and later.tick - earlier.tick == told):
             return False
     return True
+
+
+def perceived_without_a_gap(people: list[People]) -> bool:
+    """Whether ticks follow each other; an image that a busy machine lost is told by the next message."""
+    return own_up(people) and not any(message.reset for message in people)
+
+
+def misses_no_tick(ear: Listener, topic: str, people: list[People]) -> bool:
+    """Whether there is a forecast for every one of these ticks with somebody in it, as soon as all have come.
+
+    Reliable delivery and depths of seconds make that certain as long as no process stands still for so long.
+    """
+    occupied = set(stamps([message for message in people if message.people]).tolist())
+    assert occupied
+    return ear.spin_until(lambda: occupied <= set(stamps(ear.received[topic]).tolist()))
 
 
 def comes_in_time(ear: Listener, topic: str, count: int = 25) -> bool:

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -72,10 +73,26 @@ def node_process(
             print(f"--- {name}:", process.stderr.read(), sep="\n", file=sys.stderr)
 
 
+def kill(process: subprocess.Popen[str]) -> None:
+    """As the kernel does when memory runs out: no handler of the process runs."""
+    process.kill()
+    process.wait(timeout=PATIENCE_S)
+
+
 def ends_well(process: subprocess.Popen[str], by: signal.Signals) -> bool:
     """Whether a process that has been up ends in good order when it is told to."""
     process.send_signal(by)
     return process.wait(timeout=PATIENCE_S) == 0
+
+
+def open_files(process: int) -> set[Path]:
+    """What a process has open, by what Linux tells of it."""
+    found = set()
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        # It may have been closed since it was listed.
+        with suppress(FileNotFoundError):
+            found.add(descriptor.readlink())
+    return found
 
 
 def _interrupt(process: subprocess.Popen[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -62,15 +63,29 @@ class SoundServer:
             server.kill()
             server.wait()
 
-    def play(self, samples: NDArray[np.float64], rate: int) -> subprocess.Popen[bytes]:
-        """Play ``[n, channels]`` in [-1, 1] into the microphone."""
+    def listeners(self) -> list[int]:
+        """Ids of the processes that listen to a microphone."""
+        told = self._pactl("list", "source-outputs")
+        return [int(number) for number in re.findall(r'application\.process\.id = "(\d+)"', told)]
+
+    def play(
+        self, samples: NDArray[np.float64], rate: int, latency_ms: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Play into the microphone.
+
+        Args:
+            samples: ``[n, channels]`` in [-1, 1].
+            rate: of the samples, Hz.
+            latency_ms: how far ahead the server mixes; None leaves that to it, which is up to two seconds.
+        """
         path = self.home / "played.wav"
         with wave.open(str(path), "wb") as out:
             out.setnchannels(samples.shape[1])
             out.setsampwidth(2)
             out.setframerate(rate)
             out.writeframes((samples * 32767).astype("<i2").tobytes())
-        return subprocess.Popen(["paplay", "-d", "mic", str(path)], env=self.env)
+        latency = [] if latency_ms is None else [f"--latency-msec={latency_ms}"]
+        return subprocess.Popen(["paplay", "-d", "mic", *latency, str(path)], env=self.env)
 
     def _pactl(self, *arguments: str) -> str:
         done = subprocess.run(["pactl", *arguments], env=self.env, capture_output=True, text=True, check=True)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ros_processes import open_files
 
 from hmgen_ros.streams.arrival import BlockTimeline
 from hmgen_ros.streams.camera import CameraInfo, CameraSource, list_cameras
@@ -84,6 +85,17 @@ def test_closing_does_not_wait_for_a_lost_camera(clip, monkeypatch):
     assert not camera._prefetch._thread.is_alive()
     with pytest.raises(StopIteration):
         next(camera)
+
+
+def test_a_closed_camera_is_free_for_others(clip):
+    camera = CameraSource(str(clip), backend=cv2.CAP_FFMPEG)
+    deadline = time.monotonic() + 60
+    while not (held := clip in open_files(os.getpid())) and time.monotonic() < deadline:
+        next(camera)
+    assert held
+    camera.close()
+    camera._prefetch._thread.join(100)
+    assert clip not in open_files(os.getpid())
 
 
 def test_a_camera_that_comes_late_is_waited_for(clip, tmp_path):

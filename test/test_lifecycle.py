@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ros_processes import (
     Listener,
     listener,
     node_process,
+    open_files,
 )
 from sensor_msgs.msg import Image
 
@@ -165,16 +166,6 @@ def test_a_film_is_open_only_while_it_plays_and_begins_with_its_first_image(
     media.goes(CLEANUP)
     defaults = {"source": "bundled", "loop": False, "pace": "realtime", "start_time_s": -1.0}
     assert ear.set_parameters("media_node", **defaults) == ""
-
-
-def open_files(process: int) -> set[Path]:
-    """What a process has open, by what Linux tells of it."""
-    found = set()
-    for descriptor in Path(f"/proc/{process}/fd").iterdir():
-        # It may have been closed since it was listed.
-        with suppress(FileNotFoundError):
-            found.add(descriptor.readlink())
-    return found
 
 
 @pytest.mark.parametrize("name", [*TOGETHER, "media_node", "recorder_node"])

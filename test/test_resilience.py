@@ -3,62 +3,36 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from message_times import own_up, stamps
+from message_times import (
+    STRETCH,
+    hear_predictions,
+    misses_no_tick,
+    own_up,
+    perceived_without_a_gap,
+    stamps,
+)
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_processes import PATIENCE_S, Listener, listener, node_process
+from ros_processes import kill, listener, node_process
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from hmgen_ros.evaluation.bag_reader import Bag
 from hmgen_ros.message_reading import stamp_ns
-from hmgen_ros.msg import HeadMotion, People, PredictedInteraction
+from hmgen_ros.msg import People
 from hmgen_ros.nodes.image_conversion import image_from_frame
 from hmgen_ros.types import TICK_NS, Frame
 
-#: Ticks that make a stretch long enough to judge.
-STRETCH = 40
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    """As the kernel does when memory runs out: no handler of the process runs."""
-    process.kill()
-    process.wait(timeout=PATIENCE_S)
-
-
-def perceived_without_a_gap(people: list[People]) -> bool:
-    """Whether ticks follow each other; an image that a busy machine lost is told by the next message."""
-    return own_up(people) and not any(message.reset for message in people)
 
 
 def time_0(message: People) -> int:
     """Stamp of the tick that the sender counts from, nanoseconds."""
     return stamp_ns(message.header.stamp) - message.tick * TICK_NS
-
-
-def hear_predictions(ear: Listener) -> None:
-    for kind, topic in (
-        (People, "people"),
-        (PredictedInteraction, "predicted_interaction"),
-        (HeadMotion, "head_motion"),
-    ):
-        ear.listen(kind, topic)
-
-
-def misses_no_tick(ear: Listener, topic: str, people: list[People]) -> bool:
-    """Whether there is a forecast for every one of these ticks with somebody in it, as soon as all have come.
-
-    Reliable delivery and depths of seconds make that certain as long as no process stands still for so long.
-    """
-    occupied = set(stamps([message for message in people if message.people]).tolist())
-    assert occupied
-    return ear.spin_until(lambda: occupied <= set(stamps(ear.received[topic]).tolist()))
 
 
 def test_a_predictor_is_killed_and_comes_back_while_the_others_go_on(recording: str) -> None:
