@@ -61,6 +61,11 @@ def _call(name: str, library: Library, arguments: list[str]) -> None:
     from hmgen_ros.perception.mesh_files import ModelFileError
 
     given = _parse(name, getattr(found, library.options), arguments)
+    device = getattr(given, "device", None)
+    if device is not None:
+        from hmgen_ros.torch_device import check_device
+
+        check_device(device)
     expected = tuple(
         getattr(found, error) for error in ("RunError", "TrainingError") if hasattr(found, error)
     )

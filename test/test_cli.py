@@ -41,6 +41,7 @@ def test_help_lists_the_commands_and_every_command_has_examples() -> None:
         (("run", "--source", "/nowhere/talk.mp4"), "/nowhere/talk.mp4"),
         (("run", "--source", "webcam:99"), "/dev/video99"),
         (("run", "--duration", "-1"), "duration"),
+        (("evaluate", "bag", "somewhere", "--device", "cuda:99"), "device 'cuda:99' cannot be used"),
         (("run", "--json", "/nowhere/out.json"), "/nowhere"),
         (("run", "--params-file", "/nowhere/p.yaml"), "/nowhere/p.yaml"),
         (("run", "--seed", "-4"), "seed"),

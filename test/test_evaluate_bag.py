@@ -268,7 +268,13 @@ def test_people_of_two_publishers_are_no_clock() -> None:
 
 
 def test_settings_that_cannot_be_are_named(tmp_path: Path) -> None:
-    for wrong in ({"model": "oracle"}, {"head_model": "oracle"}, {"jobs": 0}, {"horizon": 0.0}):
+    for wrong in (
+        {"model": "oracle"},
+        {"head_model": "oracle"},
+        {"jobs": 0},
+        {"horizon": 0.0},
+        {"audio_rate": -5},
+    ):
         with pytest.raises(ValueError, match=next(iter(wrong.keys())).replace("_", "-") + "|oracle|between"):
             EvaluateBagConfig(tmp_path, **wrong)
     (tmp_path / "x.json").write_text("[1]")

@@ -261,6 +261,7 @@ CANNOT_START = {
     ("media_node", "source:=/dev/video99", "wait_for_device:=false"): "/dev/video99",
     ("interaction_node", "model:=crystal_ball"): "crystal_ball",
     ("interaction_node", "horizon_s:=-1.0"): "horizon_s",
+    ("head_motion_node", "device:=cuda:99"): "device 'cuda:99' cannot be used",
     ("perception_node", "max_people:=many"): "max_people",
     ("recorder_node", "video:=true"): "output",
 }

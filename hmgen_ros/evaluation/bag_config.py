@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +15,7 @@ from hmgen_ros.evaluation.bag_scores import BagSettings
 from hmgen_ros.evaluation.bag_sound import SoundForm
 from hmgen_ros.generators.group_forecaster import ACTION_PREDICTORS, DEFAULT_ACTION_PREDICTOR
 from hmgen_ros.generators.head_forecaster import MOTION_PREDICTORS
+from hmgen_ros.streams.audio import MAX_RATE, MIN_RATE
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class EvaluateBagConfig:
             raise ValueError(
                 f"no head-motion predictor {self.head_model!r}; there are {', '.join(MOTION_PREDICTORS)}"
             )
-        bounds = {
+        bounds: dict[str, tuple[float, float]] = {
             "horizon": (0.2, 10),
             "head_horizon": (0.2, 10),
             "samples": (1, 1024),
@@ -93,9 +95,13 @@ class EvaluateBagConfig:
             "jobs": (1, 256),
             "audio_channels": (1, 255),
         }
+        if self.audio_rate is not None:
+            bounds["audio_rate"] = (MIN_RATE, MAX_RATE)
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} must be between {low} and {high}, got {getattr(self, name)}")
+        if not math.isfinite(self.truth_start):
+            raise ValueError(f"truth_start must be a number, got {self.truth_start}")
 
     def settings(self) -> BagSettings:
         """How each bag is played and scored."""

@@ -12,6 +12,7 @@ from hmgen_ros.nodes.base import HmgenNode, SetupError
 from hmgen_ros.nodes.conversions import scene_from_people
 from hmgen_ros.nodes.qos import PREDICTIONS
 from hmgen_ros.timing import StageTimes
+from hmgen_ros.torch_device import check_device
 from hmgen_ros.types import Scene
 
 
@@ -52,6 +53,7 @@ class PredictorNode(HmgenNode, Generic[Served]):
     def setup(self) -> None:
         """Load and warm the model."""
         try:
+            check_device(self.param("device"))
             self._forecaster = self.load()
             self._forecaster.warm_up()
         except (ValueError, RuntimeError, OSError) as error:
