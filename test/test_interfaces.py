@@ -59,7 +59,8 @@ NODES: list[tuple[type[HmgenNode], dict[str, Any], set[str]]] = [
     ),
     (AnnotatorNode, {}, RAW_ONLY),
     (AnnotatorNode, COMPRESSED, COMPRESSED_ONLY),
-    (RecorderNode, {}, set()),
+    (RecorderNode, {"image_transport": "raw"}, RAW_ONLY),
+    (RecorderNode, COMPRESSED, COMPRESSED_ONLY),
 ]
 
 
@@ -90,7 +91,7 @@ def test_listed_interfaces_are_those_of_the_running_node(
     kind: type[HmgenNode], settings: dict[str, Any], absent: set[str], tmp_path: Path
 ) -> None:
     if kind is RecorderNode:
-        settings = {"output": str(tmp_path / "recording")}
+        settings = {**settings, "output": str(tmp_path / "recording")}
     node = kind(False, [Parameter(name, value=value) for name, value in settings.items()])
     watcher = Node("watcher")
     try:

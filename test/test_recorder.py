@@ -25,7 +25,7 @@ from hmgen_ros.msg import AudioFrame, PredictedAction
 from hmgen_ros.nodes.annotator_node import AnnotatorNode
 from hmgen_ros.nodes.base import HmgenNode
 from hmgen_ros.nodes.conversions import audio_message
-from hmgen_ros.nodes.image_conversion import compressed_from_frame, stamp_message, stamp_ns
+from hmgen_ros.nodes.image_conversion import compressed_from_frame, image_from_frame, stamp_message, stamp_ns
 from hmgen_ros.nodes.recorder_node import RecorderNode
 from hmgen_ros.types import TICK_NS, AudioChunk, Frame
 
@@ -203,6 +203,27 @@ def test_every_image_is_recorded_although_the_process_is_busy(
     assert offered.reliability.name == reliability.name
     assert offered.durability.name == "VOLATILE"
     assert offered.deadline == offered.lifespan == QosTime(9_223_372_036, 854_775_807), "without end"
+
+
+@pytest.mark.parametrize("transport", ["compressed", "raw"])
+@pytest.mark.usefixtures("ros")
+def test_a_camera_that_does_not_compress_is_recorded_raw_or_told_of(tmp_path: Path, transport: str) -> None:
+    camera, executor = Node("camera"), SingleThreadedExecutor()
+    publisher = camera.create_publisher(Image, "image_raw", 5)
+    stamps = iter(range(SECOND, 1000 * SECOND, TICK_NS))
+    with recorder(tmp_path, local=False, video=False, image_transport=transport) as node:
+        executor.add_node(node)
+
+        def done() -> bool:
+            publisher.publish(image_from_frame(picture(next(stamps))))
+            return node.details()["written"] >= 3 if transport == "raw" else node.counts["no_pictures"] > 0
+
+        assert _spin(executor, done)
+        executor.remove_node(node)
+    camera.destroy_node()
+    assert (node.counts["no_pictures"] > 0) == (transport == "compressed")
+    with AnyReader([tmp_path / "bag"], default_typestore=typestore()) as reader:
+        assert {c.topic for c in reader.connections} == ({"/image_raw"} if transport == "raw" else set())
 
 
 @pytest.mark.usefixtures("ros")

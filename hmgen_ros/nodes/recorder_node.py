@@ -1,6 +1,6 @@
 """Records inputs and outputs: an mcap bag that plays again, and an annotated video.
 
-Subscribes: ``image_raw/compressed``, ``audio``, ``people``, ``predicted_action``,
+Subscribes: ``image_raw/compressed`` (or ``image_raw``), ``audio``, ``people``, ``predicted_action``,
 ``predicted_interaction``, ``next_speaker``, ``head_motion`` and, for the video, ``annotated_image``.
 Nothing is recorded unless this node runs; it says so in the log and on the latched topic ``recording``.
 
@@ -43,9 +43,13 @@ from hmgen_ros.viewing.video_writer import VideoWriter
 
 #: Images and sound that may wait for this process: two seconds of them.
 _SENSOR_DEPTH = 50
-#: What goes into the bag: topic to message type and how many messages may wait for this process.
+#: The camera's topics by image_transport.
+_CAMERA: dict[str, tuple[str, type[Any]]] = {
+    "raw": ("image_raw", Image),
+    "compressed": ("image_raw/compressed", CompressedImage),
+}
+#: What else goes into the bag: topic to message type and how many messages may wait for this process.
 BAG_TOPICS: dict[str, tuple[type[Any], int]] = {
-    "image_raw/compressed": (CompressedImage, _SENSOR_DEPTH),
     "audio": (AudioFrame, _SENSOR_DEPTH),
     "people": (People, PREDICTIONS.depth),
     "predicted_action": (PredictedAction, PREDICTIONS.depth),
@@ -135,7 +139,8 @@ class RecorderNode(HmgenNode):
         if self.local:
             return
         self._recorded = RecorderInputs(self)
-        for topic, (message_type, depth) in BAG_TOPICS.items():
+        camera, image_type = _CAMERA[self.param("image_transport")]
+        for topic, (message_type, depth) in {camera: (image_type, _SENSOR_DEPTH), **BAG_TOPICS}.items():
             self._recorded.add(
                 message_type, topic, depth, partial(self._on_raw, topic, message_type), raw=True
             )
@@ -267,6 +272,19 @@ class RecorderNode(HmgenNode):
                 self._video.add_image(item.image, item.stamp_ns)
             else:
                 self._video.add_sound(item)
+
+    def watch(self) -> None:
+        """Warn where there is a camera, but none of the kind that is recorded."""
+        if self._recorded is None:
+            return
+        transport = self.param("image_transport")
+        offered = {
+            name for name, (topic, _) in _CAMERA.items() if self._offers(self.resolve_topic_name(topic))
+        }
+        if offered and transport not in offered:
+            other = offered.pop()
+            text = f"the bag gets no pictures: nobody publishes {_CAMERA[transport][0]}, but"
+            self.warn("no_pictures", f"{text} {_CAMERA[other][0]}; set image_transport to {other}")
 
     def details(self) -> dict[str, object]:
         """How much was written."""
