@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import TransformStamped
 from ros_processes import PATIENCE_S, Listener, listener, node_process
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Bool, String
@@ -24,7 +23,6 @@ from hmgen_ros.types import Action, HeadPose, Person, Scene, action_mask
 
 SPEAKING = action_mask(Action.SPEAKING)
 needs_hri = pytest.mark.skipif(not importable("hri_msgs"), reason="needs hri_msgs")
-needs_tf2 = pytest.mark.skipif(not importable("tf2_msgs"), reason="needs tf2_msgs")
 needs_audio = pytest.mark.skipif(not importable("audio_common_msgs"), reason="needs audio_common_msgs")
 
 
@@ -121,23 +119,6 @@ def test_people_are_told_of_as_ros4hri_does() -> None:
     points = np.array([(one.x * SIZE[0], one.y * SIZE[1]) for one in message.landmarks[:68]])
     np.testing.assert_allclose(points, head_at((0.2, 0.0, 1.5), 0.1), atol=1e-2)
     assert message.header.frame_id == "eye"
-
-
-@needs_tf2
-def test_faces_have_frames_in_metres() -> None:
-    import tf2_msgs.msg as tf2
-
-    with listener() as ear, node_process("hri_node"):
-        ear.listen(tf2.TFMessage, "/tf")
-        stage = Stage(ear)
-        assert stage.play(lambda: ear.received["/tf"])
-        found: TransformStamped = ear.received["/tf"][-1].transforms[0]
-        # Whose eyes are further apart is further away.
-        assert ear.set_parameters("hri_node", eye_corners_m=0.12) == ""
-        assert stage.play(lambda: ear.received["/tf"][-1].transforms[0].transform.translation.z > 1.9)
-    assert (found.header.frame_id, found.child_frame_id) == ("eye", "face_ann")
-    at = found.transform.translation
-    np.testing.assert_allclose([at.x, at.y, at.z], [0.2, 0.0, 1.5], atol=0.02)
 
 
 @needs_hri
