@@ -16,14 +16,13 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
+from hmgen_ros.nodes.diagnosis import Diagnosis
 from hmgen_ros.nodes.memory import give_back, settle
 from hmgen_ros.nodes.outputs import Output
 from hmgen_ros.nodes.parameters import declare
@@ -77,14 +76,8 @@ class HmgenNode(LifecycleNode):
         self._inputs: list[Subscription[Any]] = []
         self._warned: dict[str, float] = {}
         self._reported: WeakKeyDictionary[Counts, dict[str, int]] = WeakKeyDictionary()
-        self._last_diagnosis = (time.monotonic(), 0)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # Steady time: diagnostics go on when simulated time stands still.
-        self._diagnosis = self.create_timer(
-            self.param("diagnostics_period_s"), self._diagnose, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
         Reconfiguration(self, self._specs)
-        self.add_post_set_parameters_callback(self._set_diagnosis_period)
+        self._diagnosis = Diagnosis(self)
 
     def param(self, name: str) -> Any:
         """Present value of a declared parameter."""
@@ -134,6 +127,7 @@ class HmgenNode(LifecycleNode):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs.clear()
+        self._diagnosis.forget()
 
     def teardown(self) -> None:
         """Free what setup took."""
@@ -156,9 +150,17 @@ class HmgenNode(LifecycleNode):
         qos: QoSProfile,
         work: Callable[[Any], None],
         raw: bool = False,
+        awaited: bool = False,
     ) -> None:
-        """Call ``work`` with each message (``raw``: its bytes), until the node is deactivated."""
+        """Call ``work`` with each message (``raw``: its bytes), until the node is deactivated.
+
+        Without an ``awaited`` topic the node has nothing to do: that nothing comes is told.
+        """
         callback = partial(self.receive, work)
+        if awaited:
+            name = self.resolve_topic_name(topic)
+            self._diagnosis.heard(name)
+            callback = partial(self._receive_awaited, name, work)
         self._inputs.append(self.create_subscription(message_type, topic, callback, qos, raw=raw))
 
     def receive(self, work: Callable[[Any], None], value: Any) -> None:
@@ -174,6 +176,10 @@ class HmgenNode(LifecycleNode):
                 work(value)
             except Exception:
                 self.warn("internal_error", f"a defect in {self.get_name()}:\n{traceback.format_exc()}")
+
+    def _receive_awaited(self, topic: str, work: Callable[[Any], None], value: Any) -> None:
+        self._diagnosis.heard(topic)
+        self.receive(work, value)
 
     # Lifecycle ----------------------------------------------------------------------------------
 
@@ -253,6 +259,11 @@ class HmgenNode(LifecycleNode):
             self._warned[cause] = now
             self.get_logger().warning(f"{text} [{cause}: {self.counts[cause]} so far]")
 
+    def warned_recently(self) -> bool:
+        """Whether there was a cause to warn within WARNING_PERIOD_S."""
+        now = time.monotonic()
+        return any(now - at < WARNING_PERIOD_S for at in list(self._warned.values()))
+
     def warn_of_new(self, counts: Counts, texts: dict[str, str], quiet: Collection[str] = ()) -> None:
         """Take over what grew in ``counts`` since the last call.
 
@@ -275,36 +286,3 @@ class HmgenNode(LifecycleNode):
     def observe_latency(self, stamp_ns: int) -> None:
         """Measure from ``stamp_ns`` to now."""
         self.latency_ms.add((self.now_ns() - stamp_ns) / 1e6)
-
-    def _set_diagnosis_period(self, parameters: list[Parameter[Any]]) -> None:
-        if any(one.name == "diagnostics_period_s" for one in parameters):
-            self._diagnosis.timer_period_ns = round(1e9 * self.param("diagnostics_period_s"))
-            # Else the end of the present period would be waited for.
-            self._diagnosis.reset()
-
-    def _diagnose(self) -> None:
-        now, sent = time.monotonic(), sum(output.sent for output in self.outputs)
-        elapsed = max(now - self._last_diagnosis[0], 1e-9)
-        rate = (sent - self._last_diagnosis[1]) / elapsed
-        self._last_diagnosis = (now, sent)
-        self.watch()
-        trouble, recent = (
-            self.trouble(),
-            any(now - at < WARNING_PERIOD_S for at in list(self._warned.values())),
-        )
-        status = DiagnosticStatus(
-            level=DiagnosticStatus.WARN if recent or trouble else DiagnosticStatus.OK,
-            name=self.get_fully_qualified_name(),
-            message=trouble or ("dropping or repairing input" if recent else "running"),
-            hardware_id="hmgen_ros",
-        )
-        values: dict[str, object] = {"messages_per_s": f"{rate:.1f}"}
-        if self.latency_ms.count:
-            values["latency_p50_ms"] = f"{self.latency_ms.percentile(50):.1f}"
-            values["latency_p99_ms"] = f"{self.latency_ms.percentile(99):.1f}"
-        values |= self.details()
-        values |= {f"count/{cause}": total for cause, total in sorted(self.counts.items())}
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        array = DiagnosticArray(status=[status])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(array)

@@ -198,6 +198,11 @@ class HeadMotionNode(PredictorNode[HeadForecaster]):
             1.0 / TICK_HZ, lambda: self.receive(self._tick_own_head, self._own_head)
         )
 
+    @property
+    def awaits_people(self) -> bool:
+        """Not where the robot's own head moves."""
+        return self._own_head is None
+
     def stop(self) -> None:
         """The robot's head is told nothing more: its last trajectory ends at rest."""
         super().stop()

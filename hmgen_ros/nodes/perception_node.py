@@ -127,9 +127,9 @@ class PerceptionNode(HmgenNode):
         if self.local:
             return
         if self.param("image_transport") == "compressed":
-            self.subscribe(CompressedImage, "image_raw/compressed", IMAGES, self._on_compressed)
+            self.subscribe(CompressedImage, "image_raw/compressed", IMAGES, self._on_compressed, awaited=True)
         else:
-            self.subscribe(Image, "image_raw", IMAGES, self._on_image)
+            self.subscribe(Image, "image_raw", IMAGES, self._on_image, awaited=True)
         if self.param("audio_type") == "audio_common":
             subscribe_audio_common(self, "audio", lambda sound: self._hear(*sound))
         else:
@@ -237,6 +237,9 @@ class PerceptionNode(HmgenNode):
     def details(self) -> dict[str, object]:
         """Offset of sound, people in view, load and stage times."""
         values: dict[str, object] = {
+            "model": self.param("backend"),
+            "device": "cpu",
+            "people": self._present,
             "av_offset_ms": f"{self.av_offset_ms:.0f}",
             "calibrated": self._calibrated,
         }

@@ -41,6 +41,12 @@ class PredictorNode(HmgenNode, Generic[Served]):
         super().__init__(name, local, overrides)
         self.times = StageTimes()
         self._forecaster: Served | None = None
+        self._present = 0
+
+    @property
+    def awaits_people(self) -> bool:
+        """Whether there is nothing to do without people."""
+        return True
 
     @abstractmethod
     def load(self) -> Served:
@@ -69,7 +75,7 @@ class PredictorNode(HmgenNode, Generic[Served]):
         if self._forecaster is not None:
             self._forecaster.reset()
         if not self.local:
-            self.subscribe(People, "people", PREDICTIONS, self._on_people)
+            self.subscribe(People, "people", PREDICTIONS, self._on_people, awaited=self.awaits_people)
 
     def _on_people(self, message: People) -> None:
         scene, bad = scene_from_people(message)
@@ -79,11 +85,17 @@ class PredictorNode(HmgenNode, Generic[Served]):
 
     def predict(self, scene: Scene) -> None:
         """Forecast from one more tick and publish."""
+        self._present = len(scene.people)
         if self._forecaster is not None:
             self.forecast(self._forecaster, scene)
             self.observe_latency(scene.stamp_ns)
 
     def details(self) -> dict[str, object]:
-        """Which model runs where, and its time."""
+        """Which model runs where, for how many, and its time."""
         named = {f"stage/{name}_ms": f"{ms:.2f}" for name, ms in self.times.mean_ms().items()}
-        return {"model": self.param("model"), "device": self.param("device"), **named}
+        return {
+            "model": self.param("model"),
+            "device": self.param("device"),
+            "people": self._present,
+            **named,
+        }
