@@ -51,6 +51,16 @@ def test_two_types_on_one_topic(tmp_path: Path) -> None:
         assert bag.counts["other_type"] == 1
 
 
+def test_a_part_that_is_missing_is_told(tmp_path: Path) -> None:
+    """Of a bag in two files the second: what is left is played, and that it is not all is said."""
+    bag = people_bag(tmp_path / "bag", 60)
+    listed = (bag / "metadata.yaml").read_text()
+    (bag / "metadata.yaml").write_text(listed.replace("- bag.mcap", "- bag.mcap\n  - bag_1.mcap"))
+    with Bag(bag) as opened:
+        assert opened.topics["/robot/people"].count == 60
+        assert opened.counts["bag_metadata"] == 1
+
+
 def collapse(message: People) -> None:
     for person in message.people:
         person.face.pixels = np.zeros(136, np.float32)

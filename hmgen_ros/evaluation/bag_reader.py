@@ -84,7 +84,8 @@ class Bag:
     Attributes:
         path: where it is.
         topics: by name, those without messages included.
-        counts: ``bag_truncated``: storage files whose end is missing; ``undecodable``: messages that do not
+        counts: ``bag_metadata``: it does not fit the files, which are read without it; ``bag_truncated``:
+            storage files whose end is missing; ``undecodable``: messages that do not
             fit their definition; ``other_type``: messages on a topic that has more of another type.
     """
 
@@ -183,6 +184,7 @@ class Bag:
             reader = self._reader(path)
             if isinstance(reader, Reader):
                 return [reader]
+            self.counts.add("bag_metadata")
         files = storage_files(path)
         if path.suffix == ".bag":
             raise BagError(f"{path} is a bag of ROS 1; convert it: rosbags-convert --src {path} --dst NEW")
