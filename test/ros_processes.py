@@ -26,6 +26,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
+from hmgen_ros.message_reading import stamp_ns
+
 #: Seconds for what takes a few of them on an idle machine.
 PATIENCE_S = 150.0
 UNCONFIGURED, INACTIVE = State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_INACTIVE
@@ -157,6 +159,19 @@ class Listener:
             if done():
                 return True
         return False
+
+    def first_from(self, topic: str, time_ns: int) -> Any:
+        """The first message of a topic that is stamped with this time or a later one, as soon as it comes."""
+
+        def found() -> Iterator[Any]:
+            return (one for one in self.received[topic] if stamp_ns(one.header.stamp) >= time_ns)
+
+        assert self.spin_until(lambda: any(True for _ in found())), f"nothing new on {topic}"
+        return next(found())
+
+    def now_ns(self) -> int:
+        """Present time of the clock that stamps follow, nanoseconds."""
+        return int(self.node.get_clock().now().nanoseconds)
 
     def spin_for(self, seconds: float) -> None:
         """Spin for so long."""
