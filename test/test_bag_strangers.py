@@ -1,16 +1,19 @@
 """hmgen evaluate bag on bags of strangers: nothing in them ends the evaluation, or that of other bags."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from perception_scene import RATE, frames, sound
 from rich.console import Console
 from test_bag_reader import Recorder
 from test_evaluate_bag import SECOND, people_bag, quiet, scenes
 
-from hmgen_ros.evaluation import evaluate_bag as command
+from hmgen_ros.evaluation import bag_playing
 from hmgen_ros.evaluation.bag_inputs import Choice, choose, items
 from hmgen_ros.evaluation.bag_reader import Bag
 from hmgen_ros.evaluation.evaluate_bag import EvaluateBagConfig, evaluate_bag
@@ -120,19 +123,40 @@ def test_a_defect_in_one_bag_does_not_cost_the_others(
 ) -> None:
     for name in ("monday", "tuesday"):
         people_bag(tmp_path / "bags" / name, 60)
-    score = command.score_bag
+    score = bag_playing.score_bag
 
     def broken(path: Path, *rest):
         if path.name == "monday":
             raise ZeroDivisionError("nobody foresaw this")
         return score(path, *rest)
 
-    monkeypatch.setattr(command, "score_bag", broken)
+    monkeypatch.setattr(bag_playing, "score_bag", broken)
     report = evaluate_bag(EvaluateBagConfig(tmp_path / "bags", model="persistence"), quiet())
     assert set(report["bags"]) == {"tuesday"}
     assert "ZeroDivisionError nobody foresaw this" in report["failed"]["monday"]
     with pytest.raises(ZeroDivisionError):
         evaluate_bag(EvaluateBagConfig(tmp_path / "bags" / "monday", model="persistence"), quiet())
+
+
+def playing() -> list[psutil.Process]:
+    """The processes that play bags."""
+    return [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+
+
+def test_a_process_that_is_killed_costs_no_bag(tmp_path: Path) -> None:
+    for name in ("monday", "tuesday", "wednesday"):
+        people_bag(tmp_path / "bags" / name, 60)
+    config = EvaluateBagConfig(tmp_path / "bags", model="persistence", jobs=2)
+    with ThreadPoolExecutor(1) as thread:
+        report = thread.submit(evaluate_bag, config, quiet())
+        until = time.monotonic() + 100.0
+        while not (
+            players := [p for p in psutil.Process().children() if "spawn_main" in "".join(p.cmdline())]
+        ):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        players[0].kill()
+        assert set(report.result()["bags"]) == {"monday", "tuesday", "wednesday"}
 
 
 def test_outputs_that_cannot_be_written_are_named_before_anything_is_played(tmp_path: Path) -> None:

@@ -9,33 +9,21 @@ from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hmgen_ros.evaluation.bag_compare import OtherRun, stretches_file
 from hmgen_ros.evaluation.bag_config import EvaluateBagConfig
+from hmgen_ros.evaluation.bag_playing import Played, play_all
 from hmgen_ros.evaluation.bag_reader import BagError, bags_at
 from hmgen_ros.evaluation.bag_results import report_of
-from hmgen_ros.evaluation.bag_scores import BagScores, score_bag
 from hmgen_ros.evaluation.bag_stretch_sums import StretchSums
 from hmgen_ros.evaluation.bag_tables import bag_grid, cell, fact_grid, interval_notes, score_grids
 from hmgen_ros.evaluation.machine import machine
-from hmgen_ros.generators.group_forecaster import ACTION_PREDICTORS
-
-if TYPE_CHECKING:
-    from hmgen_ros.evaluation.bag_rerun import RerunFile
 
 __all__ = ["EvaluateBagConfig", "evaluate_bag", "find_bags"]
 
@@ -49,14 +37,6 @@ _HEAD_NOTE = (
     "and mean absolute yaw, pitch and roll; all models are scored on the same people and ticks. Distances of "
     "distributions are 0 for the very same motion, and large for few windows."
 )
-
-
-@dataclass(frozen=True)
-class _Played:
-    """One bag's scores without what only plots need, and the plots."""
-
-    scores: BagScores
-    pictures: list[str]
 
 
 def evaluate_bag(config: EvaluateBagConfig, console: Console | None = None) -> dict[str, Any]:
@@ -84,7 +64,7 @@ def evaluate_bag(config: EvaluateBagConfig, console: Console | None = None) -> d
     single = list(bags.values()) == [config.bag]
     if config.rerun is not None and not single:
         raise ValueError(f"--rerun writes one bag; {config.bag} holds {len(bags)}")
-    played, failed = _play_all(bags, config, console)
+    played, failed = play_all(bags, config, console)
     if not played:
         raise BagError(next(iter(failed.values())))
     settings, scores = config.settings(), [one.scores for one in played.values()]
@@ -134,106 +114,9 @@ def find_bags(path: Path) -> dict[str, Path]:
     return found
 
 
-def _play_all(
-    bags: Mapping[str, Path], config: EvaluateBagConfig, console: Console
-) -> tuple[dict[str, _Played], dict[str, str]]:
-    """Every bag's scores in the order of the bags, and what went wrong with the others."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    played: dict[str, _Played] = {}
-    failed: dict[str, str] = {}
-    with Progress(*columns, console=console, transient=True) as progress:
-        for name, result in _results(bags, config, progress):
-            if isinstance(result, _Played):
-                played[name] = result
-            else:
-                failed[name] = str(result)
-                if len(bags) == 1:
-                    raise result
-    return {name: played[name] for name in bags if name in played}, failed
-
-
-def _results(
-    bags: Mapping[str, Path], config: EvaluateBagConfig, progress: Progress
-) -> Iterator[tuple[str, _Played | BagError]]:
-    if len(bags) == 1 or config.jobs == 1:
-        for name, path in bags.items():
-            bar = progress.add_task(name, total=None)
-
-            yield name, _play(path, config, partial(_advance, progress, bar, name), alone=len(bags) == 1)
-            progress.remove_task(bar)
-        return
-    bar = progress.add_task("bags", total=len(bags))
-    # A fresh interpreter each: threads and models of this one do not survive a fork.
-    with ProcessPoolExecutor(min(config.jobs, len(bags)), get_context("spawn")) as pool:
-        names = {pool.submit(_play, path, config, None): name for name, path in bags.items()}
-        for done in as_completed(names):
-            progress.advance(bar)
-            yield names[done], _result(names[done], done)
-
-
-def _result(name: str, done: Future[_Played | BagError]) -> _Played | BagError:
-    try:
-        return done.result()
-    except BrokenProcessPool:
-        return BagError(f"{name}: its process was ended from outside, perhaps for memory; try fewer --jobs")
-
-
-def _rerun_file(config: EvaluateBagConfig) -> RerunFile:
-    # A large package, which is needed for nothing else.
-    from hmgen_ros.evaluation.bag_rerun import RerunFile
-
-    assert config.rerun is not None
-    config.rerun.parent.mkdir(parents=True, exist_ok=True)
-    space = ACTION_PREDICTORS[config.model]("cpu").space
-    return RerunFile(config.rerun, config.model, config.head_model, space)
-
-
-def _advance(progress: Progress, bar: TaskID, name: str, seconds: float, total: float) -> None:
-    progress.update(bar, completed=seconds, total=total, description=f"{name} {seconds:.0f} s")
-
-
-def _play(
-    path: Path,
-    config: EvaluateBagConfig,
-    progress: Callable[[float, float], None] | None,
-    alone: bool = False,
-) -> _Played | BagError:
-    """One bag; an error is handed back, so that the other bags are not lost."""
-    try:
-        return _played(path, config, progress or (lambda *_: None))
-    except BagError as error:
-        return error
-    except Exception as error:
-        if alone:
-            raise
-        # Whatever nobody foresaw in one bag.
-        said = " ".join(f"{type(error).__name__} {error}".split())
-        return BagError(f"{path}: {said}; evaluated by itself it tells more")
-
-
-def _played(path: Path, config: EvaluateBagConfig, progress: Callable[[float, float], None]) -> _Played:
-    started, cpu = time.monotonic(), time.process_time()
-    with ExitStack() as stack:
-        listeners = [stack.enter_context(_rerun_file(config))] if config.rerun is not None else []
-        scores = score_bag(path, config.settings(), progress, [file.add for file in listeners])
-    scores.timing |= {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time() - cpu}
-    pictures: list[str] = []
-    if config.html is not None and scores.log is not None:
-        # matplotlib is needed for nothing else here.
-        from hmgen_ros.evaluation.bag_figures import timelines
-
-        pictures = timelines(scores.log, config.model, scores.names)
-    return _Played(replace(scores, log=None), pictures)
-
-
 def _show(
     console: Console,
-    played: Mapping[str, _Played],
+    played: Mapping[str, Played],
     report: Mapping[str, Any],
     bags: Mapping[str, Any] | None,
 ) -> None:
@@ -256,7 +139,7 @@ def _say(console: Console, text: str, style: str | None = None) -> None:
 
 def _write(
     report: Mapping[str, Any],
-    played: Mapping[str, _Played],
+    played: Mapping[str, Played],
     shown: Mapping[str, Any],
     config: EvaluateBagConfig,
     console: Console,
