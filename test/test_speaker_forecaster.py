@@ -143,6 +143,13 @@ def test_people_come_hide_and_leave() -> None:
     assert [motion.person_id for motion in third] == ["c"]
 
 
+def test_sound_is_heard_while_nobody_is_in_view() -> None:
+    """Who comes then is forecast by the sound that is heard from then on."""
+    found = run(forecaster(), 20, 3, lambda tick: {"ann": SPEAKING} if tick >= 10 else {})
+    assert [len(motions) for motions in found] == [0] * 10 + [1] * 10
+    assert all(np.isfinite(motion.landmarks_px).all() for (motion,) in found[10:])
+
+
 def test_the_same_again_after_a_reset() -> None:
     machine = forecaster(seed=3, horizon_s=0.2)
     first = run(machine, 12, 2, lambda _: {"a": SPEAKING})

@@ -117,16 +117,17 @@ class SpeechPyramid(Prepared[PyramidWeights]):
         weights, rows = self.prepared, len(heard)
         norm, centred = self.norm.centre(NormState(state.mean, state.ticks), heard)
         level = torch.addmm(weights.embed_shift, centred.flatten(1), weights.embed)
-        # What has been heard before is weighed for all levels at once.
-        ticks = state.past.view(rows, -1, level.shape[1])
-        earlier = ticks.index_select(1, self._earlier).view(rows, LEVELS, TAPS - 1, -1)
+        channels = level.shape[1]
+        # What has been heard before is weighed for all levels at once. There may be no rows to tell sizes by.
+        ticks = state.past.unflatten(1, (-1, channels))
+        earlier = ticks.index_select(1, self._earlier).view(rows, LEVELS, TAPS - 1, channels)
         mixed = (earlier * weights.earlier).sum(2).unbind(1)
         past, found = [state.past[:, self._tick :]], []
         for block, before in zip(weights.levels, mixed, strict=True):
             past.append(level)
             level = block(before, level)
             found.append(level)
-        levels = torch.cat(found).view(LEVELS, rows, -1).transpose(0, 1)
+        levels = torch.cat(found).view(LEVELS, rows, channels).transpose(0, 1)
         return SpeechState(norm.mean, norm.ticks, torch.cat(past, dim=1)), levels
 
     def forward(self, heard: Tensor) -> Tensor:
