@@ -60,6 +60,7 @@ ARGUMENTS = {
     ),
     "audio_topic": ("audio", "Sound to listen to (hmgen_ros/msg/AudioFrame)."),
     "camera_info_topic": ("camera_info", "Calibration of the camera, where there is one."),
+    "enclaves": ("", "With SROS2, path below which the nodes' enclaves lie: /hmgen_ros as in our policy."),
 }
 
 
@@ -79,10 +80,13 @@ def _is_file(source: str) -> bool:
     return bool(source) and not source.startswith(("webcam", "/dev/"))
 
 
-def _common(context: LaunchContext) -> dict:
+def _common(context: LaunchContext, executable: str) -> dict:
     image_topic = LaunchConfiguration("image_topic").perform(context)
+    enclaves = LaunchConfiguration("enclaves").perform(context)
+    enclave = ["--enclave", f"/{enclaves.strip('/')}/{executable}"] if enclaves else []
     return {
         "package": "hmgen_ros",
+        "executable": executable,
         "namespace": LaunchConfiguration("namespace").perform(context),
         "output": "screen",
         "respawn": _flag(context, "use_respawn"),
@@ -93,7 +97,7 @@ def _common(context: LaunchContext) -> dict:
             ("audio", LaunchConfiguration("audio_topic").perform(context)),
             ("camera_info", LaunchConfiguration("camera_info_topic").perform(context)),
         ],
-        "ros_arguments": ["--log-level", LaunchConfiguration("log_level").perform(context)],
+        "ros_arguments": ["--log-level", LaunchConfiguration("log_level").perform(context), *enclave],
     }
 
 
@@ -160,7 +164,7 @@ def _hri_nodes(context: LaunchContext, source: str) -> list:
     if not way:
         return []
     parameters = [*_parameters(context, source), {"direction": way}]
-    return [LifecycleNode(executable="hri_node", name="hri_node", parameters=parameters, **_common(context))]
+    return [LifecycleNode(name="hri_node", parameters=parameters, **_common(context, "hri_node"))]
 
 
 def _single_process(context: LaunchContext, source: str) -> list:
@@ -168,25 +172,23 @@ def _single_process(context: LaunchContext, source: str) -> list:
         raise RuntimeError("predict.launch.py: hri:=in needs single_process:=false; it replaces a node of it")
     arguments = ["--source", source] if source else []
     arguments += ["--microphone"] if _flag(context, "microphone") else []
-    common = _common(context) | _at_end(source)
+    common = _common(context, "single_process") | _at_end(source)
     # No name: it would be given to every node of the process.
-    process = Node(
-        executable="single_process", parameters=_parameters(context, source), arguments=arguments, **common
-    )
+    process = Node(parameters=_parameters(context, source), arguments=arguments, **common)
     return [process, *_hri_nodes(context, source)]
 
 
 def _processes(context: LaunchContext, source: str) -> list:
-    common, parameters = _common(context), _parameters(context, source)
+    parameters = _parameters(context, source)
     names = [name for name in PREDICTION if name not in _replaced(context)]
     names += ["annotator_node"] if _flag(context, "annotate") else []
     names += ["microphone_node"] if _flag(context, "microphone") else []
-    nodes = [LifecycleNode(executable=name, name=name, parameters=parameters, **common) for name in names]
+    nodes = [LifecycleNode(name=name, parameters=parameters, **_common(context, name)) for name in names]
     nodes += _hri_nodes(context, source)
     if source:
-        common |= _at_end(source)
+        common = _common(context, "media_node") | _at_end(source)
         own = [*parameters, {"source": source}]
-        media = LifecycleNode(executable="media_node", name="media_node", parameters=own, **common)
+        media = LifecycleNode(name="media_node", parameters=own, **common)
         # A lifecycle manager waits for all nodes that it manages.
         if _flag(context, "autostart"):
             _when_ready(context, media)

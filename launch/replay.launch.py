@@ -34,8 +34,18 @@ ARGUMENTS = {
         "false",
         "Also run hri_node, as predict.launch.py says; with in, topics has to name the bag's /humans.",
     ),
+    "enclaves": ("", "With SROS2, path below which the nodes' enclaves lie: /hmgen_ros as in our policy."),
 }
-_PASSED_ON = ("image_topic", "audio_topic", "namespace", "params_file", "log_level", "single_process", "hri")
+_PASSED_ON = (
+    "image_topic",
+    "audio_topic",
+    "namespace",
+    "params_file",
+    "log_level",
+    "single_process",
+    "hri",
+    "enclaves",
+)
 
 
 def _player(values: dict[str, str]) -> str:

@@ -193,23 +193,26 @@ def _listed_for(direction: str) -> dict[str, dict[str, list[str]]]:
 def test_the_policy_allows_what_is_listed_and_nothing_else() -> None:
     rights = allowed(policy("robot1"))
     for node in INTERFACES.values():
+        acted = [i.name for i in node.actions]
         for key, entries, common in (
-            (("topic", "publish"), node.publishes, COMMON_PUBLISHED),
-            (("topic", "subscribe"), node.subscribes, COMMON_SUBSCRIBED),
-            (("service", "reply"), node.services, COMMON_SERVICES),
-            (("action", "execute"), node.actions, ()),
+            (("topics", "publish"), node.publishes, (*COMMON_PUBLISHED, *acted)),
+            (("topics", "subscribe"), node.subscribes, COMMON_SUBSCRIBED),
+            (("services", "reply"), node.services, (*COMMON_SERVICES, *acted)),
         ):
-            wanted = {absolute(n, node.node, "/robot1") for n in (*(i.name for i in entries), *common)}
+            names = {*(i.name for i in entries), *common}
+            if key[1] != "subscribe":
+                names = {"~/*" if name.startswith("~/") else name for name in names}
             ids = OWN_IDS if key[1] == "publish" else OTHERS_IDS
-            wanted = {name.replace(ANY_ID, ids) for name in wanted}
-            assert rights.get((node.node, f"{key[0]}s", key[1]), set()) == wanted
+            wanted = {absolute(name, node.node, "/robot1").replace(ANY_ID, ids) for name in names}
+            assert rights.pop((node.node, *key)) == wanted
+    assert not rights
 
 
-def test_patterns_stand_for_ids_of_ros4hri_and_for_nothing_else() -> None:
+def test_patterns_stand_for_a_node_s_own_names_or_ids_of_ros4hri() -> None:
     """DDS-Security matches names of topics by fnmatch, in which an asterisk also takes slashes."""
     rights = allowed(policy("robot1"))
     for (node, _, right), names in rights.items():
-        for name in names:
+        for name in names - ({f"/robot1/{node}/*"} if right in ("publish", "reply") else set()):
             if not set("*?[") & set(name):
                 continue
             assert (node, name.startswith("/humans/")) == ("hri_node", True)
@@ -229,6 +232,23 @@ def test_patterns_stand_for_ids_of_ros4hri_and_for_nothing_else() -> None:
         assert not fnmatchcase(topic, theirs)
 
 
+def test_permissions_fit_into_what_fast_dds_sends_when_processes_meet() -> None:
+    """Signed permissions have some 2600 bytes, and a line for each right and name."""
+    tree = Xml.fromstring(policy("robots/alpha_one", planners=["turn_taker"]))
+    for enclave in tree.iter("enclave"):
+        rights = {
+            (right, str(one.text))
+            for kind in ("topics", "services", "actions")
+            for listed in enclave.iter(kind)
+            for right in listed.attrib
+            for one in listed
+        }
+        # A service is two topics, and an action eight.
+        lines = {"publish": 1, "subscribe": 1, "reply": 2, "request": 2, "call": 8}
+        size = 2_600 + sum(lines[right] * (35 + len(name)) for right, name in rights)
+        assert size < 6_000, enclave.get("path")
+
+
 def test_one_enclave_holds_all_nodes_of_a_single_process() -> None:
     enclaves = {e.get("path"): len(list(e.iter("profile"))) for e in Xml.fromstring(policy()).iter("enclave")}
     # hri_node has a process of its own in any case.
@@ -242,10 +262,28 @@ def test_the_shipped_policy_is_up_to_date() -> None:
 
 def test_other_topic_names_are_allowed_instead(tmp_path: Path) -> None:
     out = tmp_path / "policy.xml"
-    write_policy(PolicyOptions("robot1", remap=("image_raw=/camera/image_raw", "audio=mic"), out=out))
-    names = allowed(out.read_text())["perception_node", "topics", "subscribe"]
+    remap = ("image_raw=/camera/image_raw", "audio=mic", "~/joint_trajectory=/neck/joint_trajectory")
+    write_policy(PolicyOptions("robot1", remap=remap, out=out))
+    rights = allowed(out.read_text())
+    names = rights["perception_node", "topics", "subscribe"]
     assert {"/camera/image_raw", "/robot1/mic"} <= names
     assert not {"/robot1/image_raw", "/robot1/audio"} & names
+    assert "/neck/joint_trajectory" in rights["head_motion_node", "topics", "publish"]
     for wrong in ("image_raw", "image=/x", "audio="):
         with pytest.raises(ValueError, match="--remap"):
             write_policy(PolicyOptions(remap=(wrong,), out=out))
+
+
+def test_a_planner_hears_forecasts_and_asks_but_changes_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "policy.xml"
+    write_policy(PolicyOptions("robot1", planner=("turn_taker",), out=out))
+    rights = {key[1:]: names for key, names in allowed(out.read_text()).items() if key[0] == "turn_taker"}
+    assert {"/robot1/people", "/robot1/next_speaker", "/robot1/recording"} <= rights["topics", "subscribe"]
+    assert not {name for name in rights["topics", "subscribe"] if set("*?[") & set(name) or "image" in name}
+    assert rights["topics", "publish"] == {"/robot1/turn_taker/*", "/rosout", "/parameter_events"}
+    assert rights["services", "reply"] == {"/robot1/turn_taker/*"}
+    assert rights["services", "request"] == {"/robot1/interaction_node/predict_interaction"}
+    assert rights["actions", "call"] == {"/robot1/head_motion_node/generate_head_motion"}
+    for wrong in ("perception_node", "single_process", "../other", "*", ""):
+        with pytest.raises(ValueError, match="--planner"):
+            write_policy(PolicyOptions(planner=(wrong,), out=out))

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree as Xml
 
 import pytest
 import yaml
@@ -235,6 +236,20 @@ def test_hri_runs_beside_perception_or_in_its_place(
     assert ("camera_info", "/cam/info") in node.remappings
     assert ("perception_node" in run.named) == (direction == "out")
     assert {"interaction_node", "head_motion_node"} <= set(run.named)
+
+
+@pytest.mark.parametrize("single", ["true", "false"])
+def test_each_process_has_the_enclave_of_its_name(monkeypatch: pytest.MonkeyPatch, single: str) -> None:
+    held = {Path(one.get("path")) for one in Xml.parse(resource("config/sros2_policy.xml")).iter("enclave")}
+    run = Run(
+        PREDICT, monkeypatch, source="talk.mp4", hri="true", single_process=single, enclaves="/hmgen_ros"
+    )
+    for name, action in run.named.items():
+        *_, option, enclave = action.ros_arguments
+        assert (option, Path(enclave)) == ("--enclave", Path("/hmgen_ros") / name)
+        assert Path(enclave) in held
+    run = Run(PREDICT, monkeypatch)
+    assert all("--enclave" not in action.ros_arguments for action in run.named.values())
 
 
 def test_hri_has_a_process_of_its_own_beside_a_single_one(monkeypatch: pytest.MonkeyPatch) -> None:
