@@ -92,9 +92,10 @@ class BagPlayer:
                 playback_qos(connection.ext.offered_qos_profiles),
             )
 
-    def matched(self) -> bool:
-        """Whether somebody subscribes to each topic and to the clock."""
-        return all(one.get_subscription_count() > 0 for one in (*self.publishers.values(), self._clock))
+    def matched(self, subscribers: int) -> bool:
+        """Whether so many subscribe to each topic, and somebody to the clock."""
+        counts = [one.get_subscription_count() for one in self.publishers.values()]
+        return min(counts) >= subscribers and self._clock.get_subscription_count() > 0
 
     def play(self) -> None:
         """Play it all in its own time."""
