@@ -91,6 +91,11 @@ class PerceptionStream:
         self._ticks.max_future_s = self._sound.max_future_s = seconds
 
     @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Width and height of the last image; None before the first."""
+        return self._size
+
+    @property
     def counts(self) -> tuple[Counts, ...]:
         """What was dropped, repaired or noticed: by the clock, in the sound, by perception, between them."""
         return self._ticks.counts, self._sound.counts, self.perception.counts, self.noticed

@@ -165,6 +165,22 @@ def test_the_matrix_is_that_of_the_image_as_it_comes() -> None:
     np.testing.assert_allclose(found, [[300, 0, 110], [0, 300, 100], [0, 0, 1]])
 
 
+def test_images_made_smaller_on_their_way_have_a_smaller_matrix() -> None:
+    """Of another shape they have none: nobody knows what was cut off."""
+    info = CameraInfo(k=CAMERA.ravel(), width=1280, height=960)
+    np.testing.assert_array_equal(camera_matrix(info, (1280, 960)), CAMERA)
+    half = camera_matrix(info, (640, 480))
+    assert half is not None
+    np.testing.assert_allclose(half[:2], CAMERA[:2] / 2)
+    assert camera_matrix(info, (640, 360)) is None
+    # A message that does not tell its size is believed, and a part or binned pixels are as they are told.
+    np.testing.assert_array_equal(camera_matrix(CameraInfo(k=CAMERA.ravel()), (640, 360)), CAMERA)
+    info.binning_x = info.binning_y = 2
+    info.roi.width, info.roi.height = 800, 600
+    assert camera_matrix(info, (400, 300)) is not None
+    assert camera_matrix(info, (640, 360)) is None
+
+
 def test_a_camera_without_calibration_has_no_matrix() -> None:
     assert camera_matrix(CameraInfo()) is None
     broken = CAMERA.copy()

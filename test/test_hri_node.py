@@ -130,7 +130,9 @@ def test_it_is_killed_and_comes_back_while_the_others_go_on(recording: str) -> N
             ear.listen(IdsList, "/humans/persons/tracked")
             told.append(ear.received["/humans/persons/tracked"])
         camera = ear.node.create_publisher(CameraInfo, "camera_info", 1)
-        ear.node.create_timer(1.0 / TICK_HZ, lambda: camera.publish(CALIBRATION))
+        # Of images as large as those of the recording.
+        calibration = CameraInfo(k=CAMERA.ravel(), width=960, height=400)
+        ear.node.create_timer(1.0 / TICK_HZ, lambda: camera.publish(calibration))
         process = begin()
         others = [nodes.enter_context(node_process(n)) for n in ("perception_node", "interaction_node")]
         film = ("-p", f"source:={recording}", "-p", "pace:=consumed", "-p", "loop:=true")

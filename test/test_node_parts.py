@@ -9,6 +9,7 @@ import psutil
 import pytest
 import rclpy
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo
 
 from hmgen_ros.nodes.base import HmgenNode
 from hmgen_ros.nodes.media_node import MediaNode
@@ -151,4 +152,20 @@ def test_stamps_that_are_apart_are_said_with_what_to_set(
     text = node._texts()["av_offset"]
     for part in (f"{abs(ms):.0f} ms apart", *wanted):
         assert part in text
+    node.destroy_node()
+
+
+def test_a_calibration_of_other_images_is_said_and_not_used() -> None:
+    settings = {"active_speaker": False, "body.enabled": False}
+    node = PerceptionNode(True, [Parameter(name, value=value) for name, value in settings.items()])
+    assert node.bring_up()
+    node.perceive(Frame(1_000_000_000, np.zeros((360, 640, 3), np.uint8)))
+    k = [1000.0, 0.0, 640.0, 0.0, 1000.0, 360.0, 0.0, 0.0, 1.0]
+    node._on_camera_info(CameraInfo(k=k, width=640, height=480))
+    assert node.counts["camera_info_size"] == 1
+    assert not node.details()["calibrated"]
+    node._on_camera_info(CameraInfo(k=k, width=1280, height=720))
+    assert node.counts["camera_info_size"] == 1
+    assert node.details()["calibrated"]
+    node.shut_down()
     node.destroy_node()

@@ -46,6 +46,7 @@ class HriNode(HmgenNode):
         self._frames: FaceFrames | None = None
         self._in: HriSubscriber | None = None
         self._camera: NDArray[np.float64] | None = None
+        self._image_size: tuple[int, int] | None = None
         self._timer: Timer | None = None
         self._ticks, self._people = TickClock(), HriPeople(0)
         self.people: Output[Scene] | None = None
@@ -67,7 +68,7 @@ class HriNode(HmgenNode):
     def start(self) -> None:
         """Subscribe and advertise what the installed packages allow."""
         super().start()
-        self._camera = None
+        self._camera = self._image_size = None
         self.subscribe(CameraInfo, "camera_info", IMAGES, self._on_camera_info)
         if self.people is not None:
             self._start_in()
@@ -115,12 +116,14 @@ class HriNode(HmgenNode):
         }
 
     def _on_camera_info(self, message: CameraInfo) -> None:
-        self._camera = self._people.camera = camera_matrix(message)
+        self._camera = self._people.camera = camera_matrix(message, self._image_size)
         if self._camera is None:
-            self.warn("uncalibrated", "camera_info tells no calibration: faces have no frames")
+            text = "camera_info tells no calibration of these images: faces have no frames"
+            self.warn("uncalibrated", text)
 
     def _on_people(self, message: Any) -> None:
         scene, bad = scene_from_people(message)
+        self._image_size = scene.image_size if all(scene.image_size) else None
         for error in bad:
             self.warn(error.cause, f"ignored a part of people: {error}")
         if self._out is not None:

@@ -139,10 +139,14 @@ class PerceptionNode(HmgenNode):
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         """Head poses are those of a calibrated camera from now on."""
-        matrix = camera_matrix(message)
+        if self._stream is None:
+            return
+        size = self._stream.image_size
+        matrix = camera_matrix(message, size)
+        if matrix is None and camera_matrix(message) is not None:
+            self.warn("camera_info_size", f"camera_info is not of images of {size}: it is not used")
         self._calibrated = matrix is not None
-        if matrix is not None and self._stream is not None:
-            self._stream.perception.use_camera(matrix)
+        self._stream.perception.use_camera(matrix)
 
     def _on_image(self, message: Image) -> None:
         self._perceive_or_warn(frame_from_image, message)

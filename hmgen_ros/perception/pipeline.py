@@ -159,8 +159,8 @@ class Perception:
         if self._bodies is not None:
             self._bodies.every = ticks
 
-    def use_camera(self, matrix: NDArray[np.float64]) -> None:
-        """Solve head poses with this ``[3, 3]`` camera matrix from the next image on."""
+    def use_camera(self, matrix: NDArray[np.float64] | None) -> None:
+        """Solve head poses with this ``[3, 3]`` camera matrix from the next image on; None: the usual one."""
         self._camera = matrix
 
     def push_audio(self, chunk: AudioChunk) -> None:
