@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hmgen_ros.calibration import camera_matrix
 from hmgen_ros.generators.weights import WeightsError, verified_file
 from hmgen_ros.perception.body import BodyModel
 from hmgen_ros.perception.perception_config import PerceptionConfig
@@ -64,7 +66,9 @@ class PerceptionStream:
 
     Attributes:
         perception: what perceives.
-        noticed: ``audio_apart``: images whose sound has stamps of another time, so that it tells nothing.
+        noticed: ``audio_apart``: images whose sound has stamps of another time, so that it tells nothing;
+            ``camera_info_size``: calibrations of images of another shape, which are not used.
+        calibrated: whether head poses are solved with the camera's calibration.
     """
 
     def __init__(self, perception: Perception, max_future_s: float = 1.0) -> None:
@@ -78,6 +82,8 @@ class PerceptionStream:
         self._ticks = TickClock(max_future_s=max_future_s)
         self._sound = AudioNormaliser(max_future_s=max_future_s)
         self.noticed = Counts()
+        self.calibrated = False
+        self._camera_info: Any = None
         self._size: tuple[int, int] | None = None  # of the last image
         self._heard_ns: int | None = None  # end of what was heard since the last image
 
@@ -89,11 +95,6 @@ class PerceptionStream:
     @max_future_s.setter
     def max_future_s(self, seconds: float) -> None:
         self._ticks.max_future_s = self._sound.max_future_s = seconds
-
-    @property
-    def image_size(self) -> tuple[int, int] | None:
-        """Width and height of the last image; None before the first."""
-        return self._size
 
     @property
     def counts(self) -> tuple[Counts, ...]:
@@ -114,11 +115,27 @@ class PerceptionStream:
         if size != self._size and not tick.reset:
             # Places in pictures of another size are other places.
             tick = self._ticks.restart(frame.stamp_ns, "reset_size")
-        self._size = size
+        if size != self._size:
+            self._size = size
+            self._use_calibration()
         if self._heard_ns is not None and abs(self._heard_ns - frame.stamp_ns) > _APART_NS:
             self.noticed.add("audio_apart")
         self._heard_ns = None
         return self.perception.process(frame, tick.index, tick.missed, tick.reset)
+
+    def calibrate(self, camera_info: Any) -> None:
+        """Solve head poses as a ``sensor_msgs/CameraInfo`` says, from the next image on."""
+        self._camera_info = camera_info
+        self._use_calibration()
+
+    def _use_calibration(self) -> None:
+        if self._camera_info is None:
+            return
+        matrix = camera_matrix(self._camera_info, self._size)
+        if matrix is None and camera_matrix(self._camera_info) is not None:
+            self.noticed.add("camera_info_size")
+        self.calibrated = matrix is not None
+        self.perception.use_camera(matrix)
 
     def hear(
         self,

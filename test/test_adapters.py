@@ -22,8 +22,8 @@ from std_msgs.msg import Header
 from test_behaviours import AHEAD, ASIDE, person, scene
 
 from hmgen_ros.audio_common import Sound, sound_of_bytes, sound_of_samples
+from hmgen_ros.calibration import camera_matrix
 from hmgen_ros.nodes.adapters import importable, package_messages
-from hmgen_ros.nodes.adapters.calibration import camera_matrix
 from hmgen_ros.nodes.adapters.face_frames import face_transforms
 from hmgen_ros.nodes.adapters.hri_out import Engagement, landmarks_message, roi_message
 from hmgen_ros.nodes.adapters.hri_people import HriPeople, HriPerson, SeenFace, seen_face

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -16,6 +17,7 @@ from test_evaluate_bag import SECOND, people_bag, quiet, scenes
 from hmgen_ros.evaluation import bag_playing
 from hmgen_ros.evaluation.bag_inputs import Choice, choose, items
 from hmgen_ros.evaluation.bag_reader import Bag
+from hmgen_ros.evaluation.bag_replay import Replay, ReplaySettings
 from hmgen_ros.evaluation.evaluate_bag import EvaluateBagConfig, evaluate_bag
 from hmgen_ros.msg import People
 from hmgen_ros.nodes.bag_writer import BagWriter
@@ -163,6 +165,45 @@ def test_outputs_that_cannot_be_written_are_named_before_anything_is_played(tmp_
     for option in ("json", "html"):
         with pytest.raises(OSError, match="proc"):
             evaluate_bag(EvaluateBagConfig(tmp_path / "missing", **{option: Path("/proc/out.x")}), quiet())
+
+
+def camera_info(recorder: Recorder, size: tuple[int, int]) -> Any:
+    """Of a camera that sees narrowly."""
+    empty = recorder.make(
+        "sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
+    )
+    wide, high = size
+    matrix = [3.0 * wide, 0, wide / 2, 0, 3.0 * wide, high / 2, 0, 0, 1]
+    return recorder.make(
+        "sensor_msgs/msg/CameraInfo", header=recorder.header(SECOND), height=high, width=wide,
+        distortion_model="", d=np.zeros(0), k=np.array(matrix, float), r=np.zeros(9), p=np.zeros(12),
+        binning_x=0, binning_y=0, roi=empty,
+    )  # fmt: skip
+
+
+def test_the_calibration_beside_the_pictures_is_used(tmp_path: Path) -> None:
+    """As perception_node uses it; angles are to the ray that a head stands on, so that they change little."""
+    yaws = {}
+    for name in ("/head/camera_info", "/other/camera_info"):
+        recorder = Recorder(tmp_path / name.strip("/").replace("/", "_"))
+        recorder.write(name, SECOND, camera_info(recorder, (1920, 800)))
+        for tick, picture in enumerate(frames(8)):
+            stamp = SECOND + tick * TICK_NS
+            message = recorder.make(
+                "sensor_msgs/msg/Image", header=recorder.header(stamp), height=400, width=960,
+                encoding="bgr8", is_bigendian=0, step=2880, data=picture.reshape(-1),
+            )  # fmt: skip
+            recorder.write("/head/image_raw", stamp, message)
+        recorder.writer.close()
+        with Bag(recorder.writer.path) as bag:
+            inputs = choose(bag, Choice())
+            replay = Replay(bag, inputs, ReplaySettings(model="persistence"))
+            people = list(replay.ticks())[-1].scene.people
+        assert ("camera_info" in inputs.names()) == name.startswith("/head")
+        yaws[name] = [person.face.pose.yaw for person in people if person.face and person.face.pose]
+    apart = np.abs(np.subtract(*yaws.values()))
+    assert len(apart) == 3
+    assert (apart > 1e-4).all()
 
 
 def test_pictures_of_another_size_and_sound_of_another_clock_are_told() -> None:

@@ -33,7 +33,18 @@ _DRAWN = "annotated_image"
 #: Neither are depths, in whatever form.
 _DEPTH = "compressedDepth"
 
-Item = Frame | Sound | Scene
+#: What tells a camera's calibration, beside its pictures as drivers have it.
+_CAMERA_INFO, _BESIDE = "sensor_msgs/msg/CameraInfo", "camera_info"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A camera's ``CameraInfo``."""
+
+    message: Any
+
+
+Item = Frame | Sound | Scene | Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,8 @@ class Inputs:
     """The topics to be replayed.
 
     Attributes:
-        image, audio, info: of the camera, the sound and its form; None where there is none.
+        image, camera_info: of the camera and its calibration; None where there is none.
+        audio, info: of the sound and its form.
         people: recorded people that are replayed instead of a camera.
         choice: what the user said.
         counts: messages that could not be used, by cause.
@@ -74,6 +86,7 @@ class Inputs:
     audio: Topic | None
     info: Topic | None
     people: Topic | None
+    camera_info: Topic | None
     choice: Choice
     counts: Counts = field(default_factory=Counts)
     delays_ns: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -81,7 +94,13 @@ class Inputs:
 
     def names(self) -> dict[str, str]:
         """The topics by what they are."""
-        found = {"image": self.image, "audio": self.audio, "info": self.info, "people": self.people}
+        found = {
+            "image": self.image,
+            "camera_info": self.camera_info,
+            "audio": self.audio,
+            "info": self.info,
+            "people": self.people,
+        }
         return {name: topic.name for name, topic in found.items() if topic is not None}
 
     def drop(self, cause: str, text: str) -> None:
@@ -112,7 +131,8 @@ def choose(bag: Bag, choice: Choice) -> Inputs:
     # People were perceived with their sound already.
     audio = None if image is None else _one(bag, choice.audio, AUDIO_TYPES, "--audio-topic")
     info = next(iter(bag.of_type(INFO_TYPE)), None)
-    return Inputs(image, audio, info if audio is not None else None, people, choice)
+    calibration = None if image is None else _calibration(bag, image)
+    return Inputs(image, audio, info if audio is not None else None, people, calibration, choice)
 
 
 def items(bag: Bag, inputs: Inputs) -> Generator[Item, None, None]:
@@ -131,7 +151,7 @@ def items(bag: Bag, inputs: Inputs) -> Generator[Item, None, None]:
 
 
 def _item(bag: Bag, inputs: Inputs, message: Recorded, form: Any | None) -> Item | None:
-    for topic in (inputs.image, inputs.audio, inputs.people):
+    for topic in (inputs.image, inputs.camera_info, inputs.audio, inputs.people):
         if topic is not None and topic.name == message.topic:
             break
     else:
@@ -142,6 +162,8 @@ def _item(bag: Bag, inputs: Inputs, message: Recorded, form: Any | None) -> Item
     try:
         if topic.type == RAW:
             return frame_from_image(decoded)
+        if topic.type == _CAMERA_INFO:
+            return Calibration(decoded)
         if topic.type == COMPRESSED:
             return frame_from_compressed(decoded)
         if topic.type == PEOPLE:
@@ -169,6 +191,12 @@ def _form(bag: Bag, inputs: Inputs) -> Any | None:
         return None
     told = (bag.decode(message) for message in bag.messages({inputs.info.name}))
     return next((info for info in told if info is not None), None)
+
+
+def _calibration(bag: Bag, image: Topic) -> Topic | None:
+    """What tells of this camera, whose topics have all but the last part of their names in common."""
+    name = image.name.removesuffix("/compressed").rpartition("/")[0] + "/" + _BESIDE
+    return next((topic for topic in bag.of_type(_CAMERA_INFO) if topic.name == name), None)
 
 
 def _cameras(bag: Bag) -> list[Topic]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from hmgen_ros.audio_common import Sound
-from hmgen_ros.evaluation.bag_inputs import Inputs, Item, items
+from hmgen_ros.evaluation.bag_inputs import Calibration, Inputs, Item, items
 from hmgen_ros.evaluation.bag_reader import Bag
 from hmgen_ros.generators.action_space import ActionSpace
 from hmgen_ros.generators.constant_velocity import ConstantVelocity, ConstantVelocityConfig
@@ -155,6 +155,8 @@ class Replay:
                         scene = stream.perceive(item)
                     if scene is not None:
                         yield _Seen(scene, item if self.settings.keep_images else None)
+                elif isinstance(item, Calibration):
+                    stream.calibrate(item.message)
                 elif isinstance(item, Sound):
                     self._hear(stream, item)
                     if self.settings.speaker_model:

@@ -20,9 +20,9 @@ from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo
 
+from hmgen_ros.calibration import camera_matrix
 from hmgen_ros.msg import People
 from hmgen_ros.nodes.adapters import importable, package_messages
-from hmgen_ros.nodes.adapters.calibration import camera_matrix
 from hmgen_ros.nodes.adapters.face_frames import FaceFrames
 from hmgen_ros.nodes.adapters.hri_in import HriSubscriber
 from hmgen_ros.nodes.adapters.hri_out import HriPublisher

@@ -20,7 +20,6 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from hmgen_ros.msg import AudioFrame, People
 from hmgen_ros.nodes.adapters.audio_common import subscribe_audio_common
-from hmgen_ros.nodes.adapters.calibration import camera_matrix
 from hmgen_ros.nodes.base import HmgenNode, SetupError
 from hmgen_ros.nodes.conversions import audio_samples, people_message
 from hmgen_ros.nodes.image_conversion import BadMessage, frame_from_compressed, frame_from_image, stamp_ns
@@ -43,6 +42,7 @@ _TEXTS = {
     "reset_backward": "time jumped back; history was dropped",
     "reset_gap": "no image for a while; history was dropped",
     "reset_size": "images came in another size; history was dropped: is there one camera on the topic?",
+    "camera_info_size": "camera_info is of images of another shape than those that come: it is not used",
     "audio_apart": "sound and images have stamps of different clocks: the sound is of no use",
     "audio_reset_gap": "no sound for a while; its history was dropped",
     "audio_reset_backward": "the sound's time jumped back; its history was dropped",
@@ -86,7 +86,6 @@ class PerceptionNode(HmgenNode):
         )
         self._stream: PerceptionStream | None = None
         self._present = self._told = 0
-        self._calibrated = False
 
     @property
     def stages_ms(self) -> dict[str, float]:
@@ -141,12 +140,8 @@ class PerceptionNode(HmgenNode):
         """Head poses are those of a calibrated camera from now on."""
         if self._stream is None:
             return
-        size = self._stream.image_size
-        matrix = camera_matrix(message, size)
-        if matrix is None and camera_matrix(message) is not None:
-            self.warn("camera_info_size", f"camera_info is not of images of {size}: it is not used")
-        self._calibrated = matrix is not None
-        self._stream.perception.use_camera(matrix)
+        self._stream.calibrate(message)
+        self._warn_of_new()
 
     def _on_image(self, message: Image) -> None:
         self._perceive_or_warn(frame_from_image, message)
@@ -245,7 +240,7 @@ class PerceptionNode(HmgenNode):
             "device": "cpu",
             "people": self._present,
             "av_offset_ms": f"{self.av_offset_ms:.0f}",
-            "calibrated": self._calibrated,
+            "calibrated": self._stream is not None and self._stream.calibrated,
         }
         if self._stream is not None:
             load = self._stream.perception.load
