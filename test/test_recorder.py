@@ -18,7 +18,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosTime
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from hmgen_ros.message_definitions import typestore
 from hmgen_ros.msg import AudioFrame, PredictedAction
@@ -210,20 +210,24 @@ def test_every_image_is_recorded_although_the_process_is_busy(
 def test_a_camera_that_does_not_compress_is_recorded_raw_or_told_of(tmp_path: Path, transport: str) -> None:
     camera, executor = Node("camera"), SingleThreadedExecutor()
     publisher = camera.create_publisher(Image, "image_raw", 5)
+    calibration = camera.create_publisher(CameraInfo, "camera_info", 5)
+    wanted = {"/camera_info", "/image_raw"} if transport == "raw" else {"/camera_info"}
     stamps = iter(range(SECOND, 1000 * SECOND, TICK_NS))
     with recorder(tmp_path, local=False, video=False, image_transport=transport) as node:
         executor.add_node(node)
 
         def done() -> bool:
             publisher.publish(image_from_frame(picture(next(stamps))))
-            return node.details()["written"] >= 3 if transport == "raw" else node.counts["no_pictures"] > 0
+            calibration.publish(CameraInfo(width=64, height=48))
+            told = transport == "raw" or node.counts["no_pictures"] > 0
+            return told and set(node._bag.written) == wanted
 
         assert _spin(executor, done)
         executor.remove_node(node)
     camera.destroy_node()
     assert (node.counts["no_pictures"] > 0) == (transport == "compressed")
     with AnyReader([tmp_path / "bag"], default_typestore=typestore()) as reader:
-        assert {c.topic for c in reader.connections} == ({"/image_raw"} if transport == "raw" else set())
+        assert {c.topic for c in reader.connections} == wanted
 
 
 @pytest.mark.usefixtures("ros")

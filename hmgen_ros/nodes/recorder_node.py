@@ -1,7 +1,8 @@
 """Records inputs and outputs: an mcap bag that plays again, and an annotated video.
 
-Subscribes: ``image_raw/compressed`` (or ``image_raw``), ``audio``, ``people``, ``predicted_action``,
-``predicted_interaction``, ``next_speaker``, ``head_motion`` and, for the video, ``annotated_image``.
+Subscribes: ``image_raw/compressed`` (or ``image_raw``), ``camera_info``, ``audio``, ``people``,
+``predicted_action``, ``predicted_interaction``, ``next_speaker``, ``head_motion`` and, for the video,
+``annotated_image``.
 Nothing is recorded unless this node runs; it says so in the log and on the latched topic ``recording``.
 
 Unlike the nodes that predict, this one wants every message and not the newest: see
@@ -25,7 +26,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import WriterError
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from hmgen_ros.msg import AudioFrame, HeadMotion, NextSpeaker, People, PredictedAction, PredictedInteraction
@@ -50,6 +51,7 @@ _CAMERA: dict[str, tuple[str, type[Any]]] = {
 }
 #: What else goes into the bag: topic to message type and how many messages may wait for this process.
 BAG_TOPICS: dict[str, tuple[type[Any], int]] = {
+    "camera_info": (CameraInfo, _SENSOR_DEPTH),
     "audio": (AudioFrame, _SENSOR_DEPTH),
     "people": (People, PREDICTIONS.depth),
     "predicted_action": (PredictedAction, PREDICTIONS.depth),
