@@ -20,9 +20,10 @@ ARGUMENTS = {
     "image_topic": ("image_raw", "Images in the bag; with compressed transport, its base name."),
     "image_transport": ("compressed", "raw or compressed: how the bag holds its images."),
     "audio_topic": ("audio", "Sound in the bag (hmgen_ros/msg/AudioFrame)."),
+    "camera_info_topic": ("camera_info", "Calibration of the camera in the bag, where there is one."),
     "topics": (
         "",
-        "Topics of the bag to play; empty: its images and sound, for its old outputs would mix in.",
+        "Topics of the bag to play; empty: its images, calibration and sound, for its old outputs would mix in.",
     ),
     "rate": ("1.0", "Speed of the bag against its own time."),
     "loop": ("false", "Play the bag again at its end; the jump back in time resets all state."),
@@ -39,6 +40,7 @@ ARGUMENTS = {
 _PASSED_ON = (
     "image_topic",
     "audio_topic",
+    "camera_info_topic",
     "namespace",
     "params_file",
     "log_level",
@@ -51,7 +53,7 @@ _PASSED_ON = (
 def _player(values: dict[str, str]) -> str:
     prefix = f"/{values['namespace'].strip('/')}/".replace("//", "/")
     image = values["image_topic"] + ("/compressed" if values["image_transport"] == "compressed" else "")
-    topics = values["topics"].split() or [image, values["audio_topic"]]
+    topics = values["topics"].split() or [image, values["audio_topic"], values["camera_info_topic"]]
     topics = [topic if topic.startswith("/") else prefix + topic for topic in topics]
     command = ["ros2", "bag", "play", values["bag"], "--clock", "100", "--rate", values["rate"]]
     # Until the player and perception have found each other, images would be lost.

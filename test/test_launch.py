@@ -287,9 +287,15 @@ def test_a_player_waits_for_perception(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "topics"),
     [
-        ({}, ["/image_raw/compressed", "/audio"]),
-        ({"image_transport": "raw", "namespace": "robot1"}, ["/robot1/image_raw", "/robot1/audio"]),
-        ({"image_topic": "/cam/image", "audio_topic": "mic"}, ["/cam/image/compressed", "/mic"]),
+        ({}, ["/image_raw/compressed", "/audio", "/camera_info"]),
+        (
+            {"image_transport": "raw", "namespace": "robot1"},
+            ["/robot1/image_raw", "/robot1/audio", "/robot1/camera_info"],
+        ),
+        (
+            {"image_topic": "/cam/image", "audio_topic": "mic", "camera_info_topic": "/cam/camera_info"},
+            ["/cam/image/compressed", "/mic", "/cam/camera_info"],
+        ),
         ({"topics": "/tf image_raw"}, ["/tf", "/image_raw"]),
     ],
 )
