@@ -23,7 +23,7 @@ ARGUMENTS = {
     "camera_info_topic": ("camera_info", "Calibration of the camera in the bag, where there is one."),
     "topics": (
         "",
-        "Topics of the bag to play; empty: its images, calibration and sound, for its old outputs would mix in.",
+        "Topics of the bag to play; empty: images, calibration and sound, for its old outputs would mix in.",
     ),
     "rate": ("1.0", "Speed of the bag against its own time."),
     "loop": ("false", "Play the bag again at its end; the jump back in time resets all state."),
