@@ -1,8 +1,10 @@
 """hmgen evaluate bag on bags of strangers: nothing in them ends the evaluation, or that of other bags."""
 
+import base64
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import pytest
 from perception_scene import RATE, frames, sound
 from rich.console import Console
 from test_bag_reader import Recorder
-from test_evaluate_bag import SECOND, people_bag, quiet, scenes
+from test_evaluate_bag import SECOND, SPACE, oracle_ticks, people_bag, quiet, scenes
 
 from hmgen_ros.evaluation import bag_playing
+from hmgen_ros.evaluation.bag_action_log import ActionLog
+from hmgen_ros.evaluation.bag_figures import timelines
 from hmgen_ros.evaluation.bag_inputs import Choice, choose, items
 from hmgen_ros.evaluation.bag_reader import Bag
 from hmgen_ros.evaluation.bag_replay import Replay, ReplaySettings
@@ -99,6 +103,18 @@ def test_strange_people_are_scored_as_far_as_they_go(
     scored = report["actions"]["persistence"]["by_horizon"]["0.2"]["people"]
     # Who has the bit of the unknown is unknown, whatever else is said of them.
     assert scored == (145 if change is mark_all else 2 * 145)
+
+
+def test_a_crowd_fits_into_a_picture() -> None:
+    """Of three hundred ids in a few seconds a picture shows twelve, in a moment."""
+    log = ActionLog(SPACE, {"oracle": SPACE}, 40)
+    for index, made in enumerate(oracle_ticks(100, 0.8)):
+        people = tuple(replace(one, person_id=f"{one.person_id}{index}") for one in made.scene.people)
+        log.add(replace(made, scene=replace(made.scene, people=people)))
+    (picture,) = timelines(log, "oracle", {})
+    header = base64.b64decode(picture.partition(",")[2])[:24]
+    width, height = (int.from_bytes(header[at : at + 4], "big") for at in (16, 20))
+    assert width < height < 2000
 
 
 def test_brackets_in_names_are_text(tmp_path: Path) -> None:

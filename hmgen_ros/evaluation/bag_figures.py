@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from hmgen_ros.types import CONCURRENT_ACTIONS, TICK_HZ, UNKNOWN_MASK, Action
 
 #: Seconds in one picture of timelines, and pictures at most: five minutes.
 PICTURE_S, MOST_PICTURES = 30.0, 10
+#: People in one picture at most, those who were there longest.
+MOST_PEOPLE = 12
 #: Horizons, s, whose forecasts of speech are drawn.
 _SHOWN = (0.4, 0.8, 1.6)
 _DPI = 80
@@ -58,7 +61,9 @@ def timelines(log: ActionLog, model: str, names: Mapping[str, str]) -> list[str]
 def _timeline(
     log: ActionLog, segment: Segment, part: slice, model: str, names: Mapping[str, str], zero: int
 ) -> Figure:
-    people = list(dict.fromkeys(person for masks in segment.masks[part] for person in masks))
+    there = Counter(person for masks in segment.masks[part] for person in masks)
+    longest = {person for person, _ in there.most_common(MOST_PEOPLE)}
+    people = [person for person in there if person in longest]
     rows = len(people) + 1
     figure = Figure(figsize=(11.0, 1.0 + 1.35 * rows), dpi=_DPI, layout="constrained")
     axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
@@ -75,7 +80,11 @@ def _timeline(
     shown = {label: line for lines, labels in legends for line, label in zip(lines, labels, strict=True)}
     if shown:
         figure.legend(shown.values(), shown.keys(), loc="outside upper right", ncols=8, fontsize=7)
-    axes[-1].set_xlabel("seconds; lines: probability of speech as it was forecast; bars: what was seen")
+    more = len(there) - len(people)
+    left_out = f"; {more} more people, who were there less long, are left out" if more else ""
+    axes[-1].set_xlabel(
+        f"seconds; lines: probability of speech as it was forecast; bars: what was seen{left_out}"
+    )
     if len(seconds):
         axes[-1].set_xlim(seconds[0], seconds[-1] + 0.04)
     return figure
