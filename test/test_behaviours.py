@@ -194,6 +194,13 @@ def test_laughing() -> None:
     assert held == [False, True, True, True, False]
 
 
+def test_who_is_not_known_any_more_laughs_for_three_seconds_at_most() -> None:
+    tree = Tree(IsLaughing("laughing", on_ticks=1, off_ticks=1))
+    values = [0.9, *[math.nan] * 100, 0.9]
+    held = tree.run(range(102), lambda tick: [person("a", laughing=values[tick]), person("b", laughing=0.1)])
+    assert held == [True] * 76 + [False] * 25 + [True]
+
+
 def test_yielding_to_who_insists_but_not_to_a_mhm() -> None:
     tree = Tree(ShouldYield("yield", insist_s=0.4))
     assert not any(tree.run(range(9), lambda _: [person("a", SPEAKING)]))

@@ -75,8 +75,11 @@ class Watched:
 def test_silence_is_told_and_people_and_rates_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "SILENCE_S", 0.5)
     watched = Watched(InteractionNode, model="persistence")
-    silent = "nothing comes on /people"
-    assert watched.until(lambda status: status.message == silent and status.level == DiagnosticStatus.WARN)
+
+    def silent(status: DiagnosticStatus) -> bool:
+        return status.message.startswith("nothing comes on /people") and status.level == DiagnosticStatus.WARN
+
+    assert watched.until(silent)
 
     def flows(status: DiagnosticStatus) -> bool:
         values = {one.key: one.value for one in status.values}
@@ -88,16 +91,28 @@ def test_silence_is_told_and_people_and_rates_are(monkeypatch: pytest.MonkeyPatc
     assert float(values["rate/next_speaker"]) > 0
     assert float(values["latency_p50_ms"]) != 0
     # It is told again when the publisher falls silent again, and no more once the node is told to rest.
-    assert watched.until(lambda status: status.message == silent)
+    assert watched.until(silent)
     watched.node.trigger_deactivate()
     assert watched.until(lambda status: status.message == "running")
+    watched.close()
+
+
+def test_two_who_tell_of_people_are_told_of_until_one_stops() -> None:
+    watched = Watched(InteractionNode, model="persistence")
+    assert watched.until(lambda status: status.message == "running", watched.send)
+    rival = watched.watcher.create_publisher(People, "people", 10)
+    mixed = "2 publishers mix on /people"
+    assert watched.until(lambda status: status.message.startswith(mixed), watched.send)
+    assert watched.said[-1].level == DiagnosticStatus.WARN
+    watched.watcher.destroy_publisher(rival)
+    assert watched.until(lambda status: status.message == "running", watched.send)
     watched.close()
 
 
 def test_only_what_is_needed_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "SILENCE_S", 0.3)
     perception = Watched(PerceptionNode, active_speaker=False, **{"body.enabled": False})
-    assert perception.until(lambda status: status.message == "nothing comes on /image_raw")
+    assert perception.until(lambda status: status.message.startswith("nothing comes on /image_raw"))
     assert perception.values()["people"] == "0"
     perception.close()
     head = Watched(HeadMotionNode, **{"own_head.enabled": True, "own_head.speech_model": ""})

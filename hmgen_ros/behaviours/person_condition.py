@@ -5,6 +5,7 @@ latches it with a :class:`~hmgen_ros.perception.hysteresis.Latch`, which counts 
 it holds of somebody, FAILURE while it does not. Ticked more often than news come, it stays as it is; ticked
 less often, it takes what it sees to have held since the last time, up to a second, after which it begins
 anew. Without news for ``max_age_s`` it gives ``when_stale``: FAILURE, or what else suits the tree.
+What cannot be seen of a person, such as a hidden face, leaves it as it is, for three seconds.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from hmgen_ros.types import TICK_NS
 
 #: Who is not looked at for so long is looked at anew, ns.
 _FORGET_NS = 1_000_000_000
+#: What is not known of a person for so long ends what held, ns.
+_HIDDEN_NS = 3_000_000_000
 #: What is said of a group as a whole is said of nobody.
 NOBODY = ""
 
@@ -69,6 +72,8 @@ class PersonCondition(Behaviour):
         self._max_age_ns = round(1e9 * positive(options.get("max_age_s", 0.5), "max_age_s"))
         self._when_stale = options.get("when_stale", Status.FAILURE)
         self._latches: dict[str, Latch] = {}
+        #: When there was a number, by id.
+        self._known_ns: dict[str, int] = {}
         self._stamp_ns = 0
         self._client = self.attach_blackboard_client(name)
         self._read = ConversationReader(self._client)
@@ -77,7 +82,7 @@ class PersonCondition(Behaviour):
 
     @abstractmethod
     def measure(self, known: Snapshot) -> dict[str, float] | None:
-        """Probability by id at this tick, NaN to leave it as it is; None where what it takes is not known."""
+        """Probability by id at this tick, NaN where it is not known; None where nothing can be measured."""
 
     def stamp_ns(self, known: Snapshot) -> int | None:
         """Stamp of what is measured; None where there is nothing."""
@@ -102,6 +107,7 @@ class PersonCondition(Behaviour):
     def forget(self) -> None:
         """Begin anew, holding of nobody."""
         self._latches.clear()
+        self._known_ns.clear()
         self.holds = {}
         self._stamp_ns = 0
 
@@ -112,11 +118,18 @@ class PersonCondition(Behaviour):
             passed_ns = TICK_NS
         self._stamp_ns, elapsed = stamp_ns, max(1, round(passed_ns / TICK_NS))
         asked = {who: p for who, p in found.items() if self._person_id in ("", who)}
-        known = self._latches
-        self._latches = {who: known.get(who) or Latch(self._latch) for who in asked}
+        since = {
+            who: self._known_ns.get(who, stamp_ns) if math.isnan(p) else stamp_ns for who, p in asked.items()
+        }
+        known = {who: one for who, one in self._latches.items() if self._is_fresh(stamp_ns, since.get(who))}
+        self._latches, self._known_ns = {who: known.get(who) or Latch(self._latch) for who in asked}, since
         held = [who for who, p in asked.items() if self._latches[who].update(p, elapsed)]
         held.sort(key=lambda who: -asked[who] if math.isfinite(asked[who]) else 0.0)
         self.holds = {who: asked[who] for who in held}
+
+    @staticmethod
+    def _is_fresh(stamp_ns: int, known_ns: int | None) -> bool:
+        return known_ns is not None and stamp_ns - known_ns <= _HIDDEN_NS
 
     def _stale(self, why: str) -> Status:
         self.forget()

@@ -52,15 +52,28 @@ class Diagnosis:
             # Else the end of the present period would be waited for.
             self._timer.reset()
 
-    def _silence(self) -> str:
-        """What does not come, in a line, which is logged once; empty where everything does."""
-        now = time.monotonic()
-        silent = [(now - at, topic) for topic, at in list(self._heard.items()) if now - at > SILENCE_S]
-        said = f"nothing comes on {max(silent)[1]}" if silent else ""
+    def _input_trouble(self) -> str:
+        """What is wrong with awaited topics, in a line, which is logged once; empty where nothing is."""
+        said = self._silence() or self._rivals()
         if said and said != self._told:
-            self._node.get_logger().warning(f"{said}: is that its name, and does somebody publish it?")
+            self._node.get_logger().warning(said)
         self._told = said
         return said
+
+    def _silence(self) -> str:
+        now = time.monotonic()
+        silent = [(now - at, topic) for topic, at in list(self._heard.items()) if now - at > SILENCE_S]
+        if not silent:
+            return ""
+        return f"nothing comes on {max(silent)[1]}: is that its name, and does somebody publish it?"
+
+    def _rivals(self) -> str:
+        """Messages of two publishers would be taken for those of one, now there and now elsewhere."""
+        for topic in list(self._heard):
+            publishers = self._node.count_publishers(topic)
+            if publishers > 1:
+                return f"{publishers} publishers mix on {topic}: stop all but one, or give them other names"
+        return ""
 
     def _rates(self) -> dict[str, float]:
         """Messages a second since the last call, by topic."""
@@ -72,8 +85,7 @@ class Diagnosis:
     def _publish(self) -> None:
         node, rates = self._node, self._rates()
         node.watch()
-        silence = self._silence()
-        trouble, recent = node.trouble() or silence, node.warned_recently()
+        trouble, recent = node.trouble() or self._input_trouble(), node.warned_recently()
         status = DiagnosticStatus(
             level=DiagnosticStatus.WARN if recent or trouble else DiagnosticStatus.OK,
             name=node.get_fully_qualified_name(),
