@@ -53,6 +53,19 @@ def perceived_without_a_gap(people: list[People]) -> bool:
     return own_up(people) and not any(message.reset for message in people)
 
 
+def keep_up(ear: Listener, *topics: str) -> bool:
+    """Wait until forecasts of late ticks come on each of these topics: from then on none is lost.
+
+    Before, a predictor may not have found perception yet, nor we the predictor.
+    """
+
+    def told() -> bool:
+        late = set(stamps([message for message in ear.received["people"][-10:] if message.people]).tolist())
+        return all(late & set(stamps(ear.received[topic][-30:]).tolist()) for topic in topics)
+
+    return ear.spin_until(told)
+
+
 def misses_no_tick(ear: Listener, topic: str, people: list[People]) -> bool:
     """Whether there is a forecast for every one of these ticks with somebody in it, as soon as all have come.
 

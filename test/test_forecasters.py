@@ -157,12 +157,15 @@ def test_missed_ticks_are_held(forecaster: Make) -> None:
     np.testing.assert_allclose(last.forecast.probabilities[0], result.forecast.probabilities[0], atol=1e-6)
 
 
-def test_reset_repeats_the_run_to_the_bit(forecaster: Make) -> None:
+@pytest.mark.parametrize("told", [True, False])
+def test_a_jump_back_repeats_the_run_to_the_bit_even_if_nobody_tells(told: bool, forecaster: Make) -> None:
     machine = forecaster(seed=5)
 
     def play() -> list[np.ndarray]:
         return [
-            machine.observe(scene(t, {"a": SPEAKING * (t % 9 > 4), "b": NONE}, reset=t == 0)).forecast.samples
+            machine.observe(
+                scene(t, {"a": SPEAKING * (t % 9 > 4), "b": NONE}, reset=told and t == 0)
+            ).forecast.samples
             for t in range(20)
         ]
 
@@ -263,6 +266,13 @@ def test_a_moving_head_goes_on_and_then_holds() -> None:
     np.testing.assert_array_equal(x[10:], x[-1])
     assert motion.pose.shape == (25, 3)
     np.testing.assert_allclose(motion.pose[-1, 0], x[-1] / 1000, rtol=1e-5)
+
+
+def test_heads_of_before_a_jump_back_are_forgotten_even_if_nobody_tells() -> None:
+    machine = HeadForecaster(ConstantVelocity(), pose_of_nose)
+    machine.observe(heads({"a": seen_at(100.0)}, tick=50))
+    assert machine.observe(heads({"a": None}, tick=51))[0].valid
+    assert not machine.observe(heads({"a": None}, tick=3))[0].valid
 
 
 def test_a_head_never_seen_is_not_valid_and_a_hidden_one_holds() -> None:

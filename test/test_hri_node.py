@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from message_times import STRETCH, hear_predictions, misses_no_tick, perceived_without_a_gap
+from message_times import STRETCH, hear_predictions, keep_up, misses_no_tick, perceived_without_a_gap
 from ros_processes import (
     ACTIVATE,
     ACTIVE,
@@ -138,6 +138,7 @@ def test_it_is_killed_and_comes_back_while_the_others_go_on(recording: str) -> N
         film = ("-p", f"source:={recording}", "-p", "pace:=consumed", "-p", "loop:=true")
         others.append(nodes.enter_context(node_process("media_node", *film)))
         assert ear.spin_until(lambda: all(told) and bool(ear.received["predicted_interaction"]))
+        assert keep_up(ear, "predicted_interaction")
         dies = len(ear.received["people"])
         kill(process)
         ear.spin_for(1.0)  # what was on its way

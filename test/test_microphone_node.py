@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
-from message_times import STRETCH, hear_predictions, misses_no_tick, perceived_without_a_gap, stamps
+from message_times import STRETCH, hear_predictions, keep_up, misses_no_tick, perceived_without_a_gap, stamps
 from ros_processes import (
     ACTIVATE,
     ACTIVE,
@@ -130,6 +130,7 @@ def test_it_is_killed_and_comes_back_while_the_others_go_on(recording: str) -> N
         )
         others.append(nodes.enter_context(node_process("media_node", *film)))
         assert ear.spin_until(lambda: heard(ear) and ear.received["predicted_interaction"])
+        assert keep_up(ear, "predicted_interaction")
         dies = len(ear.received["people"])
         kill(process)
         assert ear.spin_until(lambda: server.listeners() == [])

@@ -11,6 +11,7 @@ import numpy as np
 from message_times import (
     STRETCH,
     hear_predictions,
+    keep_up,
     misses_no_tick,
     own_up,
     perceived_without_a_gap,
@@ -48,6 +49,7 @@ def test_a_predictor_is_killed_and_comes_back_while_the_others_go_on(recording: 
             )
         )
         assert ear.spin_until(lambda: len(ear.received["predicted_interaction"]) >= STRETCH)
+        assert keep_up(ear, "head_motion")
         dies = len(ear.received["people"])
         kill(interaction)
         ear.spin_for(1.0)  # what was on its way
@@ -79,6 +81,8 @@ def test_perception_is_killed_and_predictors_begin_anew_with_the_next(recording:
         seen, moved = len(ear.received["people"]), len(ear.received["head_motion"])
         former = {person.id for message in ear.received["people"] for person in message.people}
         nodes.enter_context(node_process("perception_node"))
+        # The predictors may find it before we do.
+        assert ear.spin_until(lambda: len(ear.received["people"]) >= seen + STRETCH)
         assert ear.spin_until(lambda: len(ear.received["head_motion"]) >= moved + STRETCH)
         assert all(process.poll() is None for process in predictors)
         anew = ear.received["people"][seen:]
@@ -134,6 +138,7 @@ def test_what_perception_does_not_need_is_killed_and_comes_back_while_the_others
         for victim in victims:
             assert ear.spin_until(lambda topic=victim.topic: len(ear.received[topic]) > 0), victim
         for victim in victims:
+            assert keep_up(ear, "predicted_interaction", "head_motion")
             dies = len(ear.received["people"])
             kill(running[victim])
             ear.spin_for(1.0)  # what was on its way
@@ -158,7 +163,7 @@ def test_the_source_is_killed_and_perception_goes_on_with_the_next(recording: st
         others = [nodes.enter_context(node_process(n)) for n in ("perception_node", "interaction_node")]
         film = ("-p", f"source:={recording}", "-p", "pace:=consumed", "-p", "loop:=true")
         media = nodes.enter_context(node_process("media_node", *film))
-        assert ear.spin_until(lambda: len(ear.received["people"]) >= STRETCH)
+        assert keep_up(ear, "predicted_interaction")
         kill(media)
         ear.spin_for(2.0)  # what was on its way
         seen, last = len(ear.received["people"]), ear.received["people"][-1]

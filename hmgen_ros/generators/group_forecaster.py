@@ -156,6 +156,7 @@ class GroupForecaster:
 
     def reset(self) -> None:
         """Forget everybody."""
+        self._stamp_ns = 0  # of the last tick
         self._seats.clear()
         self._last = torch.zeros(0, dtype=torch.int64, device=self._device)
         self._spoken = np.zeros(0, np.int64)
@@ -172,8 +173,10 @@ class GroupForecaster:
     @torch.inference_mode()
     def observe(self, scene: Scene) -> GroupForecast:
         """Take in one tick and forecast from it."""
-        if scene.reset:
+        # Whoever told of the jump back may have been lost, or a bag may begin after it.
+        if scene.reset or scene.stamp_ns < self._stamp_ns:
             self.reset()
+        self._stamp_ns = scene.stamp_ns
         seats = self._seats
         for _ in range(min(scene.missed_ticks, MAX_HELD)):
             seats.state, _ = self._predictor.step(seats.state, self._last)

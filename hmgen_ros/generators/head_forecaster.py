@@ -113,6 +113,7 @@ class HeadForecaster:
 
     def reset(self) -> None:
         """Forget every head."""
+        self._stamp_ns = 0  # of the last tick
         self._seats.clear()
         if self._speakers is not None:
             self._speakers.reset()
@@ -134,8 +135,10 @@ class HeadForecaster:
     @torch.inference_mode()
     def observe(self, scene: Scene) -> tuple[HeadMotion, ...]:
         """Take in one tick and forecast every head; those never seen are not valid."""
-        if scene.reset:
+        # Whoever told of the jump back may have been lost, or a bag may begin after it.
+        if scene.reset or scene.stamp_ns < self._stamp_ns:
             self.reset()
+        self._stamp_ns = scene.stamp_ns
         people, seats = scene.people, self._seats
         for _ in range(min(scene.missed_ticks, MAX_HELD)):
             seats.state, _ = self._predictor.step(seats.state, self._points([None] * len(seats.ids)))
