@@ -88,7 +88,10 @@ class EnergyStep(MotionStep):
             0, (_FUTURES, -1)
         )
         generated = torch.cat([true[:, :1].expand(_FUTURES, -1, -1, -1), future], dim=2)
-        losses = {**self._score(generated, true), **self._beside(generated, batch, seeds)}
+        losses = {
+            **self._score(generated, true, self.settings.between_heads),
+            **self._beside(generated, batch, seeds),
+        }
         self._update(torch.stack(list(losses.values())).sum())
         return losses
 
@@ -103,7 +106,7 @@ class EnergyStep(MotionStep):
         sound = None if batch.heard is None else _long_sound(batch.heard, wandered + 2 * _LATE_STEPS)
         future = self._wrapped.generate_late(again, wandered, _LATE_STEPS, for_each_future(sound))
         score: Tensor = self._score.whereabouts(
-            future.unflatten(0, (_FUTURES, -1)), batch.poses, batch.reference
+            future.unflatten(0, (_FUTURES, -1)), batch.poses, batch.reference, self.settings.between_heads
         )
         self._update(score)
         return {"whereabouts": score}

@@ -36,6 +36,8 @@ class MotionSettings:
         generator_rate, discriminator_rate: Adam's learning rates.
         betas: Adam's, of both.
         lambda_reco: weight of the squared error (4.11), which is measured in units of the velocities.
+        between_heads: weight of the energy distance between all futures of a batch and all its true tracks
+            (:class:`hmgen_ros.training.energy_score.EnergyScore`).
         clip_norm: gradients of the generator are scaled down to this norm; 0 does not.
         decay_from: iteration from which the rates are a tenth; None keeps them.
         decay_over: from there on the rates fall to nothing within so many iterations, along half a cosine,
@@ -52,6 +54,7 @@ class MotionSettings:
     discriminator_rate: float = 1e-5
     betas: tuple[float, float] = (0.5, 0.999)
     lambda_reco: float = 1e-2
+    between_heads: float = 0.0
     clip_norm: float = 1.0
     decay_from: int | None = None
     decay_over: int | None = None

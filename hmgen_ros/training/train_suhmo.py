@@ -76,6 +76,9 @@ class SuhmoTrainConfig(LoopConfig):
         mirror: probability of a mirrored head.
         stretch: faces are wider or narrower by a factor of up to ``1 + stretch``.
         by_duration: windows are drawn from each piece of a track by its duration, not by how many it has.
+        between_heads: weight of the energy distance between all futures of a batch and all its true tracks
+            (noise_driven), beside the energy score of each head's own; see
+            ``hmgen_ros/training/energy_score.py``.
         temperature: what noise_driven's noise is multiplied by in use; 1 takes it as learned.
         validation_windows: held-out windows that each evaluation generates futures for.
         ship: write the best model to ``models`` under this name, with manifest entry and card.
@@ -105,6 +108,7 @@ class SuhmoTrainConfig(LoopConfig):
     mirror: float = 0.5
     stretch: float = 0.08
     by_duration: bool = False
+    between_heads: float = 0.0
     temperature: float = 1.0
     validation_windows: int = 500
     ship: str | None = None
@@ -131,7 +135,7 @@ class SuhmoTrainConfig(LoopConfig):
         for name in ("generator_rate", "discriminator_rate"):
             if (rate := getattr(self, name)) is not None and not rate > 0.0:
                 raise ValueError(f"{name} must be above 0, got {rate}")
-        for name in ("lambda_reco", "clip_norm"):
+        for name in ("lambda_reco", "clip_norm", "between_heads"):
             if not getattr(self, name) >= 0.0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         if not 0.0 <= self.averaging < 1.0:
