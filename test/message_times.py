@@ -66,13 +66,19 @@ def keep_up(ear: Listener, *topics: str) -> bool:
     return ear.spin_until(told)
 
 
+def occupied_since(ear: Listener, time_ns: int) -> list[People]:
+    """What perception has told by now of ticks with somebody in them, from this time on."""
+    people = ear.received["people"]
+    return [one for one in people if one.people and stamp_ns(one.header.stamp) >= time_ns]
+
+
 def misses_no_tick(ear: Listener, topic: str, people: list[People]) -> bool:
     """Whether there is a forecast for every one of these ticks with somebody in it, as soon as all have come.
 
     Reliable delivery and depths of seconds make that certain as long as no process stands still for so long.
     """
     occupied = set(stamps([message for message in people if message.people]).tolist())
-    assert occupied
+    assert occupied, "nobody was in view at any of these ticks"
     return ear.spin_until(lambda: occupied <= set(stamps(ear.received[topic]).tolist()))
 
 

@@ -242,13 +242,20 @@ def test_single_process_executable_in_a_namespace(recording: str) -> None:
 def test_recorder_process_writes_a_bag(recording: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with listener() as ear, node_process("perception_node"):
-        ear.listen(People, "people")
-        recorder = ("-p", f"output:={out}", "-p", "video:=false")
+        ear.listen(DiagnosticArray, "/diagnostics")
+
+        def written() -> int:
+            """Messages in the bag by now, as the recorder says."""
+            said = [one for array in ear.received["/diagnostics"] for one in array.status]
+            values = [pair.value for one in said for pair in one.values if pair.key == "written"]
+            return int(values[-1]) if values else 0
+
+        recorder = ("-p", f"output:={out}", "-p", "video:=false", "-p", "diagnostics_period_s:=0.2")
         with node_process("recorder_node", *recorder):
             ear.meet("perception_node", "recorder_node")
             with node_process("media_node", "-p", f"source:={recording}", "-p", "loop:=true"):
-                # The recorder may be matched some ticks after us, which must not decide the test.
-                assert ear.spin_until(lambda: len(ear.received["people"]) >= 80)
+                # The recorder finds the film and the people some ticks after each other.
+                assert ear.spin_until(lambda: written() >= 300)
     with AnyReader([out / "bag"], default_typestore=typestore()) as reader:
         counts = {connection.topic: connection.msgcount for connection in reader.connections}
     assert counts["/people"] >= 45

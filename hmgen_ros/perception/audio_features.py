@@ -106,11 +106,12 @@ def _features(padded: Floats, kind: Kind) -> Floats:
         raise ValueError("sound must be finite")
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
     power = np.abs(np.fft.rfft(frames * _taper(), axis=-1)).astype(np.float32) ** 2
-    bands = power @ _filters(FEATURES if kind == "logmel" else _BANDS).T
+    # A product for each tick: BLAS rounds otherwise with the number of rows, a stream unlike a recording.
+    bands = power.reshape(-1, STEPS, power.shape[-1]) @ _filters(FEATURES if kind == "logmel" else _BANDS).T
     found = 10.0 * np.log10(np.maximum(bands, _SILENT))
     if kind == "mfcc":
-        found = dct(found, axis=-1, norm="ortho")[:, :FEATURES]
-    return np.ascontiguousarray(found, np.float32).reshape(-1, STEPS, FEATURES)
+        found = dct(found, axis=-1, norm="ortho")[..., :FEATURES]
+    return np.ascontiguousarray(found, np.float32)
 
 
 @cache
