@@ -208,10 +208,29 @@ def test_a_state_of_other_size(model: Model) -> None:
         model.step(model.initial_state(2), torch.zeros(3, 68, 2))
 
 
-@pytest.mark.parametrize("steps", [0, -1])
-def test_no_steps(model: Model, steps: int) -> None:
-    with pytest.raises(ValueError, match="steps"):
+@pytest.mark.parametrize("steps", [0, -1, 1_000_000])
+def test_no_steps_and_too_many_to_hold(model: Model, steps: int) -> None:
+    with pytest.raises(ValueError, match=f"steps.* got {steps}; .*advance"):
         model.rollout(model.initial_state(1), steps, rng())
+
+
+@torch.no_grad()
+def test_numbers_of_any_kind(model: Model) -> None:
+    whole = moving_heads(2, 1)[:, 0].round()
+    expected = model.step(model.initial_state(2), whole)[1]
+    for other in (whole.double(), whole.long()):
+        torch.testing.assert_close(model.step(model.initial_state(2), other)[1], expected)
+
+
+@torch.no_grad()
+def test_finite_numbers_that_are_no_pixels(model: Model) -> None:
+    """Such a head is unseen, and its neighbour is none the worse for it."""
+    faces = moving_heads(2, 1)[:, 0]
+    absurd = torch.stack([faces[0], faces[1] * 1e16])
+    state, following = model.step(model.initial_state(2), absurd)
+    assert state.seen.tolist() == [True, False]
+    assert torch.isfinite(following[0]).all()
+    assert torch.isnan(following[1]).all()
 
 
 def test_whole_tracks_have_no_gaps(model: Model) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hmgen_ros.generators.interface import MotionPredictor
+from hmgen_ros.generators.interface import MotionPredictor, check_steps
 from hmgen_ros.types import NUM_LANDMARKS
 
 #: iBUG-68 indices of the outer eye corners, whose distance is the unit of speed.
@@ -104,6 +104,7 @@ class ConstantVelocity(MotionPredictor[ConstantVelocityState]):
         """
         if landmarks.shape != state.landmarks.shape:
             raise ValueError(f"state holds {tuple(state.landmarks.shape)}, got {tuple(landmarks.shape)}")
+        landmarks = landmarks.to(state.landmarks)
         seen = torch.isfinite(landmarks).all(dim=-1).all(dim=-1)
         points = seen[..., None, None]
         measured = self._measure(state, landmarks)
@@ -141,10 +142,9 @@ class ConstantVelocity(MotionPredictor[ConstantVelocityState]):
             generator: not used, there is nothing random.
 
         Raises:
-            ValueError: ``steps`` is below 1.
+            ValueError: ``steps`` is below 1 or above ``interface.MOST_STEPS``.
         """
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}")
+        check_steps(steps)
         tick = torch.arange(steps, dtype=state.landmarks.dtype, device=state.landmarks.device)
         way = (1.0 - tick / self.config.hold_after).clamp(min=0.0).cumsum(0)
         way = way.reshape(-1, *[1] * state.landmarks.dim())

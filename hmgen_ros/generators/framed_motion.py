@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hmgen_ros.generators.head_frame import HeadFrame, from_frame, head_frame, to_frame, usable
-from hmgen_ros.generators.interface import MotionPredictor
+from hmgen_ros.generators.interface import MotionPredictor, check_steps
 from hmgen_ros.generators.plausible_face import PlausibleFace
 from hmgen_ros.generators.weights import Weights, WeightsError
 from hmgen_ros.types import NUM_LANDMARKS
@@ -175,6 +175,7 @@ class FramedMotion(MotionPredictor[FramedState[Core]]):
         """
         if landmarks.shape != (len(state.seen), NUM_LANDMARKS, 2):
             raise ValueError(f"state holds {len(state.seen)} heads, got {list(landmarks.shape)}")
+        landmarks = landmarks.to(state.last)
         sight = usable(landmarks)
         first = sight & ~state.seen
         frame = head_frame(landmarks)
@@ -213,10 +214,9 @@ class FramedMotion(MotionPredictor[FramedState[Core]]):
         """Future landmarks ``[steps, N, 68, 2]``; NaN for heads never seen.
 
         Raises:
-            ValueError: ``steps`` is below 1.
+            ValueError: ``steps`` is below 1 or above ``interface.MOST_STEPS``; :meth:`advance` has no end.
         """
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}")
+        check_steps(steps)
         state = self.start(state, generator)
         return self._landmarks(state, self.poses_ahead(state, steps, generator))
 

@@ -20,6 +20,8 @@ from torch import Tensor
 
 from hmgen_ros.types import NUM_LANDMARKS
 
+#: Largest coordinate: squares of larger ones come near the limit of float32.
+_FARTHEST = 1e9
 #: Smallest extent across the longest axis of a face, as a part of its extent along it. Below, the points
 #: have collapsed onto a line.
 _MIN_BREADTH = 0.05
@@ -62,9 +64,10 @@ def head_frame(pose: Tensor) -> HeadFrame:
 def usable(pose: Tensor) -> Tensor:
     """``[...]`` bool: whether ``[..., 68, 2]`` is a face to start from.
 
-    False where a coordinate is not finite, or where the points have collapsed into one or onto a line.
+    False where a coordinate is not finite or above 1e9, or where the points have collapsed into one or onto
+    a line.
     """
-    finite = torch.isfinite(pose).all(dim=-1).all(dim=-1)
+    finite = (pose.abs() <= _FARTHEST).all(dim=-1).all(dim=-1)  # NaN is not
     points = torch.where(finite[..., None, None], pose, 0.0).double()
     points = points - points.mean(dim=-2, keepdim=True)
     x, y = points.unbind(dim=-1)

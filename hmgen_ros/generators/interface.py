@@ -154,12 +154,28 @@ class ActionPredictor(StreamingPredictor[State]):
         return Futures(sampled, torch.from_numpy(table).reshape(shape).to(sampled.device))
 
 
+#: More than an hour at 25 Hz, and 54 MB a head.
+MOST_STEPS = 100_000
+
+
+def check_steps(steps: int) -> None:
+    """Raise ValueError where a rollout of head motion is asked for no step, or for too many to be held."""
+    if not 1 <= steps <= MOST_STEPS:
+        raise ValueError(
+            f"steps must be at least 1 and at most {MOST_STEPS}, got {steps}; longer motion is made tick by "
+            "tick: see FramedMotion.advance"
+        )
+
+
 class MotionPredictor(StreamingPredictor[State]):
     """Forecasts the landmarks of ``N`` heads, ``[68, 2]`` each, in any linear unit."""
 
     @abstractmethod
     def step(self, state: State, landmarks: Tensor) -> tuple[State, Tensor]:
-        """Observe ``[N, 68, 2]`` (NaN rows: not seen) and predict the next tick's ``[N, 68, 2]``."""
+        """Observe ``[N, 68, 2]`` (NaN rows: not seen) and predict the next tick's ``[N, 68, 2]``.
+
+        Numbers of any kind are taken; what comes back is of the state's.
+        """
 
     @abstractmethod
     def forward(self, landmarks: Tensor) -> Tensor:
@@ -167,4 +183,8 @@ class MotionPredictor(StreamingPredictor[State]):
 
     @abstractmethod
     def rollout(self, state: State, steps: int, generator: torch.Generator) -> Tensor:
-        """Future landmarks ``[steps, N, 68, 2]``; NaN for heads never seen."""
+        """Future landmarks ``[steps, N, 68, 2]``; NaN for heads never seen.
+
+        Raises:
+            ValueError: ``steps`` is below 1 or above :data:`MOST_STEPS`.
+        """
