@@ -62,11 +62,12 @@ def test_only_landmarks_size_and_rate_are_needed(tmp_path: Path) -> None:
         ({"fps": 30}, "'fps' is 30"),
         ({"lm": np.ones((3, 5, 2))}, "'lm' is float64"),
         ({"lm": np.array(7.0)}, "'lm'"),
+        ({"lm": np.ones((102, 136))}, r"\(102, 136\), expected numbers \(T, 68, 2\)$"),
         ({"wh": [1, 2, 3]}, "'wh'"),
         ({"valid": [True]}, "'valid'"),
         ({"scale": 0}, "'scale'"),
         ({"scale": [1, 2]}, "'scale'"),
-        ({"mfcc": np.ones((3, 26), np.float32)}, "'mfcc'"),
+        ({"mfcc": np.ones((3, 26), np.float32)}, r"'mfcc' .* \(T, 4, 26\), T = 3 as in 'lm'$"),
         ({"flags": np.ones(3, np.int64)}, "'flags'"),
         ({"score": np.array(["a", "b", "c"])}, "'score'"),
     ],
@@ -89,7 +90,31 @@ def test_missing_and_damaged_files(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="damaged"):
         read_track_file(path)
     np.savez(path, lm=np.array([{}], object), wh=[1, 1], fps=25)
-    with pytest.raises(CorpusError, match="damaged"):
+    with pytest.raises(CorpusError, match=r"damaged .it holds objects instead of numbers"):
+        read_track_file(path)
+
+
+def test_other_files_with_the_name_of_a_track(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    for content in (b"", b"some text, long enough to be taken for a pickle", b"\x93NUMPY"):
+        path.write_bytes(content)
+        with pytest.raises(CorpusError, match=r"is not an \.npz file") as error:
+            read_track_file(path)
+        assert str(path) in str(error.value)
+        assert "pickle" not in str(error.value)
+    with path.open("wb") as file:
+        np.save(file, np.zeros((5, 68, 2), np.float32))
+    with pytest.raises(CorpusError, match=r"is not an \.npz file"):
+        read_track_file(path)
+
+
+def test_damaged_compressed_data(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    write_track_file(path, a_track(200))
+    content = bytearray(path.read_bytes())
+    content[200:400] = bytes(255 for _ in range(200))
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match=r"x\.npz is damaged"):
         read_track_file(path)
 
 

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
@@ -71,19 +72,15 @@ def read_track_file(path: Path) -> TrackFile:
         CorpusError: the file is missing, damaged, of another rate, or a field has another shape or type;
             names file and field.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            fields: dict[str, NDArray[Any]] = {name: archive[name] for name in archive.files}
-    except FileNotFoundError as error:
-        raise CorpusError(f"missing {path}; copy it, or take its line out of the manifest") from error
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, AttributeError) as error:
-        raise CorpusError(f"{path} is damaged ({error}); copy or extract it again") from error
+    fields = _fields(path)
     if missing := {"lm", "wh", "fps"} - fields.keys():
         raise CorpusError(f"{path}: field {sorted(missing)[0]!r} is missing; is it a landmark track?")
     if _number(path, fields, "fps") != TICK_HZ:
         raise CorpusError(f"{path}: field 'fps' is {fields['fps']}, this project works at {TICK_HZ}")
     ticks = len(fields["lm"]) if fields["lm"].ndim else 0
-    landmarks = _checked(path, fields, "lm", (ticks, NUM_LANDMARKS, 2), "iuf").astype(np.float32)
+    points = _checked(path, fields, "lm", (ticks, NUM_LANDMARKS, 2), "iuf")
+    with np.errstate(over="ignore"):  # what does not fit is not finite, and left out
+        landmarks = points.astype(np.float32)
     scale = _number(path, fields, "scale") if "scale" in fields else 1.0
     if not scale > 0.0:
         raise CorpusError(f"{path}: field 'scale' is {scale}, must be above 0")
@@ -135,6 +132,29 @@ def write_track_file(path: Path, track: TrackFile) -> None:
     partial.replace(path)
 
 
+def _fields(path: Path) -> dict[str, NDArray[Any]]:
+    """Everything in an ``.npz``."""
+    try:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":  # what else there is, NumPy would take for a pickle or one array
+                raise CorpusError(f"{path} is not an .npz file, whatever its name says; extract it again")
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise CorpusError(f"missing {path}; copy it, or take its line out of the manifest") from error
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        ValueError,
+        OSError,
+        EOFError,
+        AttributeError,
+        RuntimeError,
+    ) as error:
+        reason = "it holds objects instead of numbers" if "allow_pickle" in str(error) else error
+        raise CorpusError(f"{path} is damaged ({reason}); copy or extract it again") from error
+
+
 def _number(path: Path, fields: dict[str, NDArray[Any]], name: str) -> float:
     field = fields[name]
     if field.shape not in ((), (1,)) or field.dtype.kind not in "iuf":
@@ -147,5 +167,14 @@ def _checked(
 ) -> NDArray[Any]:
     field = fields[name]
     if field.shape != shape or field.dtype.kind not in kinds:
-        raise CorpusError(f"{path}: field {name!r} is {field.dtype} {field.shape}, expected {shape}")
+        found = f"field {name!r} is {field.dtype} {field.shape}"
+        raise CorpusError(f"{path}: {found}, expected numbers {_in_words(name, shape)}")
     return field
+
+
+def _in_words(name: str, shape: tuple[int, ...]) -> str:
+    """The shape of a field, with ``T`` for the number of ticks, which no other field than ``lm`` chooses."""
+    if name == "wh":
+        return str(shape)
+    told = ", ".join(["T", *map(str, shape[1:])])
+    return f"({told}" + (")" if name == "lm" else f"), T = {shape[0]} as in 'lm'")
