@@ -105,6 +105,13 @@ def test_a_folder_without_manifest(tmp_path: Path) -> None:
     assert track.sound is not None
 
 
+def test_a_group_alone_is_of_those_whom_the_manifest_beside_it_tells(tmp_path: Path) -> None:
+    write_tracks(tmp_path)
+    group = tracks_of(tmp_path / "grid_tracks")
+    assert group == tracks_of(tmp_path)
+    assert {track.speaker for track in group} == set(SPEAKERS)
+
+
 def test_manifests_that_are_damaged(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no tracks"):
         tracks_of(tmp_path)

@@ -14,7 +14,7 @@ from scipy.signal import resample_poly
 from hmgen_ros.data.ami import data_directory
 from hmgen_ros.data.ami_raster import CorpusError
 from hmgen_ros.data.sound_files import cut_sound, read_sound
-from hmgen_ros.data.tracks import Corpus, Segment, Track, segments, tracks_of
+from hmgen_ros.data.tracks import SHORTEST, Corpus, Segment, Track, segments, tracks_of
 from hmgen_ros.streams.clock import NS_PER_S
 from hmgen_ros.streams.source import MediaError
 from hmgen_ros.types import TICK_NS, Counts
@@ -50,7 +50,7 @@ def speech_part(data: Path | None, split: str) -> tuple[list[SpeechSegment], Cor
     return speech_segments(track for track in tracks_of(data_directory(data)) if track.split == split)
 
 
-def speech_segments(tracks: Iterable[Track], shortest: int = 42) -> tuple[list[SpeechSegment], Corpus]:
+def speech_segments(tracks: Iterable[Track], shortest: int = SHORTEST) -> tuple[list[SpeechSegment], Corpus]:
     """Read the tracks that have sound; others are left out, and counted.
 
     Args:
@@ -79,7 +79,7 @@ def speech_segments(tracks: Iterable[Track], shortest: int = 42) -> tuple[list[S
             corpus.counts.add("sound_too_short", ticks)
         else:
             found.append(SpeechSegment(piece, cut_sound(heard[path], piece.start * TICK_NS, ticks)))
-    return found, Corpus([speech.segment for speech in found], corpus.counts)
+    return found, replace(corpus, segments=[speech.segment for speech in found])
 
 
 def at_speed(speech: SpeechSegment, speed: float) -> SpeechSegment:

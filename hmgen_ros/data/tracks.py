@@ -2,7 +2,8 @@
 
 Reads the format that ``hmgen extract`` writes: ``tracks_manifest.csv`` and ``<group>_tracks/<stem>.npz``
 (see :mod:`hmgen_ros.data.track_files`), the sound beside them. A folder without a manifest is read as well:
-every ``.npz`` in it or below it, each its own speaker.
+every ``.npz`` in it or below it, each its own speaker. Who is in a ``<group>_tracks`` folder alone is told by
+the manifest beside that folder, where there is one.
 
 Real tracks have single frames in which the landmarks jump away and back, and cuts after which another
 picture begins. :func:`segments` mends the former and cuts at the latter. Decisions, each made once and here:
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from hmgen_ros.types import Counts
 
 SPLITS = ("train", "validation", "test")
 MANIFEST = "tracks_manifest.csv"
+#: Pieces of fewer ticks are left out: 40 to go on for and the pose before must fit in, in more than one way.
+SHORTEST = 42
 #: Face sizes; see the module's text.
 SPIKE, CUT, LEAP = 0.25, 0.3, 1.2
 #: Parts of the tracks in ``../shared/data``: speakers that no model was trained on are the test part.
@@ -88,10 +91,14 @@ class Corpus:
     Attributes:
         segments: pieces of tracks.
         counts: what was mended, cut and left out, in ticks unless the name says otherwise.
+        longest: ticks of the longest piece without gap or cut, be it left out as too short or not.
+        first: the first file with each cause in ``counts``, where one is known.
     """
 
     segments: list[Segment]
     counts: Counts = field(default_factory=Counts)
+    longest: int = 0
+    first: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def ticks(self) -> int:
@@ -113,6 +120,12 @@ def tracks_of(folder: Path) -> list[Track]:
     manifest = folder / MANIFEST
     if manifest.is_file():
         return _listed(manifest)
+    beside = folder.absolute().parent / MANIFEST
+    if folder.name.endswith("_tracks") and beside.is_file():
+        # Or speakers that models were trained on would pass for strangers.
+        listed = [track for track in _listed(beside) if track.path.parent == folder.absolute()]
+        if listed:
+            return listed
     paths = sorted(folder.rglob("*.npz")) if folder.is_dir() else []
     if not paths:
         raise CorpusError(f"no tracks in {folder}: it holds neither {MANIFEST} nor any .npz")
@@ -140,7 +153,7 @@ def split_of(stem: str, speaker: str) -> str:
     return ("test", "validation")[drawn] if (drawn := _drawn(speaker) % 10) < 2 else "train"
 
 
-def segments(tracks: Iterable[Track], shortest: int = 42) -> Corpus:
+def segments(tracks: Iterable[Track], shortest: int = SHORTEST) -> Corpus:
     """Read, mend, cut and smooth.
 
     Args:
@@ -150,15 +163,19 @@ def segments(tracks: Iterable[Track], shortest: int = 42) -> Corpus:
     Raises:
         CorpusError: a file is missing or damaged.
     """
-    corpus = Corpus([])
+    found, counts, longest = [], Counts(), 0
+    first: dict[str, Path] = {}
     for track in tracks:
         file = read_track_file(track.path)
-        for start, piece in clean(file.landmarks, file.valid, corpus.counts):
+        for start, piece in clean(file.landmarks, file.valid, counts):
+            longest = max(longest, len(piece))
             if len(piece) < shortest:
-                corpus.counts.add("too_short", len(piece))
+                counts.add("too_short", len(piece))
             else:
-                corpus.segments.append(Segment(track, start, piece))
-    return corpus
+                found.append(Segment(track, start, piece))
+        for cause, _ in counts.items():
+            first.setdefault(cause, track.path)
+    return Corpus(found, counts, longest, first)
 
 
 def clean(

@@ -7,10 +7,7 @@ still.
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,17 +18,29 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hmgen_ros.data.tracks import SPLITS, Corpus, Track, segments, tracks_of
+from hmgen_ros.data.tracks import Corpus
 from hmgen_ros.evaluation.image_distances import FeatureNetwork, ImageDistances
 from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.evaluation.motion_inception import MotionInception
+from hmgen_ros.evaluation.motion_reference import HORIZONS
 from hmgen_ros.evaluation.motion_scores import (
+    SEED_LIMIT,
     NotFinite,
     Reference,
-    Scores,
-    horizon_scores,
+    TooFewWindows,
     real_scores,
     score_generator,
+    score_names,
+    static_scores,
+    too_few,
+)
+from hmgen_ros.evaluation.result_file import check_writable, without_nan, write_result
+from hmgen_ros.evaluation.track_choice import (
+    Choice,
+    check_split,
+    choose_tracks,
+    cleaned_text,
+    what_is_left,
 )
 from hmgen_ros.generators import head_forecaster
 
@@ -58,10 +67,11 @@ class EvaluateMotionConfig:
         data: folder of tracks: ``tracks_manifest.csv``, or any ``.npz`` in it or below.
         json: file for the results; none is written without it.
         split: the tracks: ``train``, ``validation``, ``test``, ``all``, or ``held_out``: the test part where
-            there are tracks that the shipped models were trained on, else all.
+            there are speakers that the shipped models were trained on, else all; give ``test`` where you
+            trained on these tracks yourself.
         windows: at most so many windows to go on from, at least 8.
         samples: futures of each pose for the diversity, at least 2.
-        seed: of the futures, at least 0.
+        seed: of the futures, at least 0 and below 2⁶³.
         models: names of the models; all by default. The shipped default always takes part.
         inception: TorchScript file of InceptionV3, for FID and t-FID (see
             ``hmgen_ros/evaluation/image_distances.py``).
@@ -90,13 +100,11 @@ class EvaluateMotionConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        choices = (*SPLITS, "all", "held_out")
-        if self.split not in choices:
-            raise ValueError(f"no split {self.split!r}; there are {', '.join(choices)}")
-        if self.windows < 8 or self.samples < 2 or self.seed < 0 or self.threads < 1:
+        check_split(self.split)
+        if self.windows < 8 or self.samples < 2 or not 0 <= self.seed < SEED_LIMIT or self.threads < 1:
             raise ValueError(
-                "windows must be at least 8, samples at least 2, seed at least 0 and threads at least 1, got "
-                f"{self.windows}, {self.samples}, {self.seed} and {self.threads}"
+                "windows must be at least 8, samples at least 2, seed at least 0 and below 2^63, and threads "
+                f"at least 1, got {self.windows}, {self.samples}, {self.seed} and {self.threads}"
             )
         known = head_forecaster.MOTION_PREDICTORS
         if unknown := [name for name in self.models if name not in known]:
@@ -107,21 +115,24 @@ def evaluate_motion(config: EvaluateMotionConfig, console: Console | None = None
     """Score every model; writes, shows and returns the results.
 
     Returns:
-        ``default``, ``models`` (scores by name; None where a model's poses were no numbers, ``real`` and
-        ``static`` among them), ``data``, ``image_networks`` (checksums),
-        ``settings``, ``seed``, ``machine`` and ``date``.
+        ``default``, ``models``, ``data``, ``image_networks`` (checksums), ``settings``, ``seed``, ``machine``
+        and ``date``. Every model, ``real`` and ``static`` among them, has every score of
+        :func:`hmgen_ros.evaluation.motion_scores.score_names`, None where it cannot be had; ``finding``, why
+        a model has none at all; and ``seconds``, None of the two.
 
     Raises:
         hmgen_ros.data.ami_raster.CorpusError: the tracks are missing or damaged.
-        ValueError: they are too short or too few.
+        ValueError: they are too short or too few, or the results could not be written.
         hmgen_ros.generators.weights.WeightsError: a model file is missing or damaged.
     """
     console = console or Console()
+    check_writable(config.json)
     torch.set_num_threads(config.threads)
     with console.status("reading and measuring the tracks"):
-        corpus = chosen_tracks(config.data, config.split)
-        net, images = MotionInception.load(device=config.device), _image_networks(config)
-        reference = Reference.of(corpus.segments, config.windows, net, images)
+        choice = choose_tracks(config.data, config.split)
+        corpus = choice.corpus()
+        reference = reference_of(corpus, config.data, config.windows, config.device, _image_networks(config))
+    _tell(choice, corpus, reference, console)
     results: dict[str, Any] = {"real": real_scores(reference), "static": static_scores(reference)}
     default = head_forecaster.DEFAULT_MOTION_PREDICTOR
     names = dict.fromkeys((default, *(config.models or head_forecaster.MOTION_PREDICTORS)))
@@ -132,26 +143,26 @@ def evaluate_motion(config: EvaluateMotionConfig, console: Console | None = None
             progress.update(bar, description=name)
             started = time.monotonic()
             model = head_forecaster.MOTION_PREDICTORS[name](config.device).eval()
+            scores: dict[str, Any] = {}
             try:
-                scores: dict[str, Any] = {
-                    **score_generator(model, reference, config.samples, config.seed, config.device)
-                }
+                scores |= score_generator(model, reference, config.samples, config.seed, config.device)
             except NotFinite as finding:
                 console.print(f"{name}: {finding}")
-                scores = dict.fromkeys(results["real"]) | {"finding": str(finding)}
+                scores["finding"] = str(finding)
             results[name] = scores | {"seconds": time.monotonic() - started}
             progress.advance(bar)
+    every = dict.fromkeys((*score_names(), *results["real"], "finding", "seconds"))
     report = {
         "default": default,
-        "models": results,
-        "data": describe(corpus, reference),
+        "models": {name: every | scores for name, scores in results.items()},
+        "data": choice.described() | describe(corpus, reference),
         "image_networks": reference.images.checksums(),
         "settings": {"split": config.split, "windows": config.windows, "samples": config.samples},
         "seed": config.seed,
         "machine": machine(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    return _publish(_plain(report), config, console)
+    return _publish(without_nan(report, 6), config, console)
 
 
 def _image_networks(config: EvaluateMotionConfig) -> ImageDistances:
@@ -160,36 +171,31 @@ def _image_networks(config: EvaluateMotionConfig) -> ImageDistances:
     return ImageDistances(*(net or None for net in found))
 
 
-def chosen_tracks(folder: Path, split: str) -> Corpus:
-    """The pieces of the tracks of a split; raises as :func:`chosen_split`."""
-    return segments(chosen_split(folder, split))
-
-
-def chosen_split(folder: Path, split: str) -> list[Track]:
-    """The tracks of a split, see :class:`EvaluateMotionConfig`.
+def reference_of(
+    corpus: Corpus, folder: Path, windows: int, device: str, images: ImageDistances | None = None
+) -> Reference:
+    """What generators are compared with, of the pieces of tracks of a folder.
 
     Raises:
-        hmgen_ros.data.ami_raster.CorpusError: the tracks are missing or damaged.
-        ValueError: there is none in the split.
+        TooFewWindows: they are too short or too few; says what was cleaned away.
     """
-    tracks = tracks_of(folder)
-    if split == "held_out":
-        trained = any(track.split == "train" for track in tracks)
-        tested = any(track.split == "test" for track in tracks)
-        split = "test" if trained and tested else "all"
-    found = [track for track in tracks if split in ("all", track.split)]
-    if not found:
-        raise ValueError(f"no track in {folder} belongs to the split {split!r}; try --split all")
-    return found
+    net = MotionInception.load(device=device)
+    try:
+        return Reference.of(corpus.segments, windows, net, images)
+    except TooFewWindows as error:
+        raise TooFewWindows(f"{folder}: {error}; {what_is_left(corpus)}") from error
 
 
-def static_scores(reference: Reference) -> Scores:
-    """Of heads that stand still."""
-    scores: Scores = {}
-    for ticks, horizon in reference.horizons.items():
-        still = horizon.start.unsqueeze(1).expand(-1, ticks, -1, -1)
-        scores |= horizon_scores(horizon, still, reference)
-    return scores
+def _tell(choice: Choice, corpus: Corpus, reference: Reference, console: Console) -> None:
+    """What the scores rest on, before they are there."""
+    lines = [str(choice)]
+    if cleaned := cleaned_text(corpus):
+        lines.append(f"cleaned: {cleaned}")
+    for ticks in HORIZONS:
+        if ticks not in reference.horizons:
+            lines.append(f"no *_{ticks}: {too_few(corpus.segments, ticks)}")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def describe(corpus: Corpus, reference: Reference) -> dict[str, Any]:
@@ -205,15 +211,6 @@ def describe(corpus: Corpus, reference: Reference) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    """JSON knows no NaN: None stands for it."""
-    if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else None
-    return value
-
-
 def _publish(report: dict[str, Any], config: EvaluateMotionConfig, console: Console) -> dict[str, Any]:
     table = Table("", *_SHOWN, title="Generated against real head motion; closer to `real` is better")
     for name, scores in report["models"].items():
@@ -221,7 +218,6 @@ def _publish(report: dict[str, Any], config: EvaluateMotionConfig, console: Cons
         table.add_row(name, *cells, style="bold" if name == report["default"] else None)
     console.print(table)
     if config.json is not None:
-        config.json.parent.mkdir(parents=True, exist_ok=True)
-        config.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_result(config.json, report)
         console.print(f"results: {config.json}", highlight=False)
     return report

@@ -7,7 +7,6 @@ trained with.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,14 +19,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from hmgen_ros.data.speech_tracks import speech_segments
-from hmgen_ros.data.tracks import SPLITS
-from hmgen_ros.evaluation.evaluate_motion import chosen_split
 from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.evaluation.motion_inception import MotionInception
-from hmgen_ros.evaluation.motion_scores import NotFinite
+from hmgen_ros.evaluation.motion_scores import SEED_LIMIT, NotFinite
+from hmgen_ros.evaluation.result_file import check_writable, without_nan, write_result
 from hmgen_ros.evaluation.speech_reference import FEW, SpeechReference
 from hmgen_ros.evaluation.speech_scores import real_scores, score_speaker, static_scores
 from hmgen_ros.evaluation.sync_files import score_file
+from hmgen_ros.evaluation.track_choice import check_split, choose_tracks, cleaned_text, what_is_left
 from hmgen_ros.generators import weights
 from hmgen_ros.generators.speech_models import (
     DEFAULT_SPEECH_GENERATOR,
@@ -53,11 +52,12 @@ class EvaluateSyncConfig:
         json: file for the results; none is written without it.
         syncer: name of a shipped syncer, or a ``.safetensors`` file of one.
         split: of ``data``: ``train``, ``validation``, ``test``, ``all``, or ``held_out``: the test part where
-            there are tracks that the shipped models were trained on, else all.
+            there are speakers that the shipped models were trained on, else all; give ``test`` where you
+            trained on these tracks yourself.
         models: names of generators; all by default. The shipped default always takes part.
         sequences: at most so many sequences of ``data`` are spoken, at least 8.
         reels: longer stretches of speech that dynamics are compared on, at least 8.
-        seed: of the futures, at least 0.
+        seed: of the futures, at least 0 and below 2⁶³.
         device: torch device of the generators.
         threads: of the CPU.
 
@@ -81,13 +81,12 @@ class EvaluateSyncConfig:
     def __post_init__(self) -> None:
         if (self.data is None) == (self.landmarks is None or self.audio is None):
             raise ValueError("give --data FOLDER, or both --landmarks FILE and --audio FILE")
-        if min(self.sequences, self.reels) < 8 or self.seed < 0 or self.threads < 1:
+        if min(self.sequences, self.reels) < 8 or not 0 <= self.seed < SEED_LIMIT or self.threads < 1:
             raise ValueError(
-                "sequences and reels must be at least 8, seed at least 0 and threads at least 1, got "
-                f"{self.sequences}, {self.reels}, {self.seed} and {self.threads}"
+                "sequences and reels must be at least 8, seed at least 0 and below 2^63, and threads at "
+                f"least 1, got {self.sequences}, {self.reels}, {self.seed} and {self.threads}"
             )
-        if self.split not in (*SPLITS, "all", "held_out"):
-            raise ValueError(f"no split {self.split!r}; there are {', '.join(SPLITS)}, all, held_out")
+        check_split(self.split)
         if unknown := [name for name in self.models if name not in SPEECH_GENERATORS]:
             raise ValueError(f"no speech generator {unknown[0]!r}; one of: {', '.join(SPEECH_GENERATORS)}")
 
@@ -104,8 +103,10 @@ def evaluate_sync(config: EvaluateSyncConfig, console: Console | None = None) ->
     Raises:
         hmgen_ros.data.ami_raster.CorpusError: landmarks or sound are missing, damaged or not comparable.
         hmgen_ros.generators.weights.WeightsError: no such syncer, or its file is damaged.
+        ValueError: the results could not be written.
     """
     console = console or Console()
+    check_writable(config.json)
     torch.set_num_threads(config.threads)
     if config.data is not None:
         return _publish(_of_folder(config, config.data, console), config.json, console)
@@ -130,9 +131,17 @@ def _of_folder(config: EvaluateSyncConfig, folder: Path, console: Console) -> di
     """The report on a folder of tracks."""
     syncer, source = load_syncer(config.syncer)
     with console.status("reading and measuring the tracks"):
-        speech, corpus = speech_segments(chosen_split(folder, config.split))
+        choice = choose_tracks(folder, config.split)
+        speech, corpus = speech_segments(choice.tracks)
         net = MotionInception.load()
-        reference = SpeechReference.of(speech, config.sequences, config.reels, net, config.seed)
+        try:
+            reference = SpeechReference.of(speech, config.sequences, config.reels, net, config.seed)
+        except ValueError as error:
+            raise ValueError(f"{folder}: {error}; {what_is_left(corpus)}") from error
+    cleaned = cleaned_text(corpus)
+    for line in (str(choice), f"cleaned: {cleaned}" if cleaned else ""):
+        if line:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     scores = _scored(config, reference, syncer, console)
     console.print(_model_table(scores))
     if len(reference.faces) < FEW:
@@ -144,6 +153,7 @@ def _of_folder(config: EvaluateSyncConfig, folder: Path, console: Console) -> di
         "models": scores,
         "syncer": {"name": config.syncer, "sha256": weights.sha256(source)},
         "data": {
+            **choice.described(),
             "minutes": corpus.ticks / TICK_HZ / 60,
             "speakers": corpus.speakers,
             "pieces": len(speech),
@@ -250,8 +260,8 @@ def _tell(scores: Mapping[str, Any], console: Console) -> None:
 
 
 def _publish(report: dict[str, Any], path: Path | None, console: Console) -> dict[str, Any]:
+    report = without_nan(report)
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_result(path, report)
         console.print(f"results: {path}", highlight=False)
     return report

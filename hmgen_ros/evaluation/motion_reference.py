@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -58,6 +59,20 @@ class Horizon:
     spread: Tensor
     measured: Measured
     components: tuple[Components, Components]
+
+
+class LongMotion(NamedTuple):
+    """What real heads did for very long.
+
+    Attributes:
+        start: ``[W, 68, 2]`` pixels.
+        follows: ``[W, T, 68, 2]`` pixels: what came next.
+        spread: ``[W]`` of the track each comes from, see :func:`spread_of`.
+    """
+
+    start: Tensor
+    follows: Tensor
+    spread: Tensor
 
 
 @dataclass(frozen=True)
@@ -136,6 +151,12 @@ def starts_of(segments: Sequence[Segment], count: int) -> tuple[Tensor, Tensor]:
     """``[W, 68, 2]`` poses to go on from for very long, and the ``[W]`` spreads of their tracks."""
     whole, spread = _cut(segments, 1, count)
     return whole[:, 0], spread
+
+
+def long_motion(segments: Sequence[Segment], ticks: int, count: int) -> LongMotion | None:
+    """At most ``count`` windows of real motion of ``ticks``; None where no track lasts so long."""
+    whole, spread = _cut(segments, ticks + 1, count)
+    return LongMotion(whole[:, 0], whole[:, 1:], spread) if len(whole) else None
 
 
 def _cut(segments: Sequence[Segment], ticks: int, count: int) -> tuple[Tensor, Tensor]:

@@ -18,15 +18,15 @@ from rich.progress import track
 from torch import Tensor
 
 from hmgen_ros.data.tracks import Corpus
-from hmgen_ros.evaluation.evaluate_motion import chosen_tracks, describe, static_scores
+from hmgen_ros.evaluation.evaluate_motion import describe, reference_of
 from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.evaluation.motion_figures import COLUMNS, draw_dynamics, draw_motion_maps
-from hmgen_ros.evaluation.motion_inception import MotionInception
 from hmgen_ros.evaluation.motion_reference import last_windows
 from hmgen_ros.evaluation.motion_runs import MotionRun, read_runs, score_run, spread
-from hmgen_ros.evaluation.motion_scores import Reference, futures_of, real_scores
+from hmgen_ros.evaluation.motion_scores import Reference, Scores, futures_of, real_scores, static_scores
 from hmgen_ros.evaluation.motion_video import RenderMotionConfig, render
 from hmgen_ros.evaluation.social_tables import table
+from hmgen_ros.evaluation.track_choice import choose_unseen_by_runs
 from hmgen_ros.generators import head_forecaster
 
 #: Rows of Table 4.1 and what the thesis has there (CONFER, 40 and 80 frames): FVD, t-FID, FID.
@@ -149,8 +149,8 @@ def write_report(config: MotionReportConfig, console: Console | None = None) -> 
     """
     console = console or Console()
     torch.set_num_threads(config.threads)
-    corpus = chosen_tracks(config.data, "held_out")
-    reference = Reference.of(corpus.segments, config.windows, MotionInception.load(device=config.device))
+    corpus = choose_unseen_by_runs(config.data).corpus()
+    reference = reference_of(corpus, config.data, config.windows, config.device)
     runs = []
     for run in track(read_runs(config.runs), "scoring", console=console):
         scores = run.scores or score_run(run, reference, config.samples, config.device)
@@ -194,7 +194,7 @@ def of(runs: Sequence[MotionRun], system: str) -> list[MotionRun]:
     return [run for run in runs if run.system == system]
 
 
-def _comparison(runs: Sequence[MotionRun], bounds: Mapping[str, Mapping[str, float]]) -> str:
+def _comparison(runs: Sequence[MotionRun], bounds: Mapping[str, Scores]) -> str:
     metrics = ("fd_motion_40", "fd_map_40", "fd_static", "fd_motion_80", "fd_map_80", "fd_static_80")
     header = ["", *metrics, "thesis, 40: FVD / t-FID / FID", "thesis, 80"]
     rows = [[title, *_cells(of(runs, name), metrics), *thesis] for name, (title, *thesis) in ROWS.items()]
@@ -202,14 +202,14 @@ def _comparison(runs: Sequence[MotionRun], bounds: Mapping[str, Mapping[str, flo
     return table(header, rows)
 
 
-def _dynamics(runs: Sequence[MotionRun], bounds: Mapping[str, Mapping[str, float]]) -> str:
+def _dynamics(runs: Sequence[MotionRun], bounds: Mapping[str, Scores]) -> str:
     metrics = [f"{name}_{ticks}" for ticks in (40, 80) for name in _DYNAMICS] + ["static_face_error"]
     rows = [[title, *_cells(of(runs, name), metrics)] for name, (title, *_) in ROWS.items()]
     rows += [[name, *_plain(scores, metrics)] for name, scores in bounds.items()]
     return table(["", *metrics], rows)
 
 
-def _drift(runs: Sequence[MotionRun], bounds: Mapping[str, Mapping[str, float]]) -> str:
+def _drift(runs: Sequence[MotionRun], bounds: Mapping[str, Scores]) -> str:
     metrics = [*_DRIFTS, "diversity_40", "diversity_80"]
     rows = [[title, *_cells(of(runs, name), metrics)] for name, (title, *_) in ROWS.items()]
     rows.append(["real", *_plain(bounds["real"], metrics)])
@@ -272,8 +272,9 @@ def _cells(runs: Sequence[MotionRun], metrics: Sequence[str]) -> list[str]:
     return [spread(runs, metric) for metric in metrics]
 
 
-def _plain(scores: Mapping[str, float], metrics: Sequence[str]) -> list[str]:
-    return [f"{scores[metric]:.2f}" if metric in scores else "–" for metric in metrics]
+def _plain(scores: Scores, metrics: Sequence[str]) -> list[str]:
+    found = (scores.get(metric) for metric in metrics)
+    return ["–" if value is None else f"{value:.2f}" for value in found]
 
 
 def _draw(config: MotionReportConfig, reference: Reference, figures: Path, console: Console) -> None:
