@@ -8,7 +8,6 @@ holds nothing that differs between two runs on one machine. Beside it are wall-c
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,9 +23,12 @@ from hmgen_ros.evaluation.bag_results import report_of
 from hmgen_ros.evaluation.bag_stretch_sums import StretchSums
 from hmgen_ros.evaluation.bag_tables import bag_grid, cell, fact_grid, interval_notes, score_grids
 from hmgen_ros.evaluation.machine import machine
+from hmgen_ros.evaluation.result_file import check_writable, without_nan, write_result, write_text
 
 __all__ = ["EvaluateBagConfig", "evaluate_bag", "find_bags"]
 
+#: That results are rounded to.
+_DIGITS = 7
 _TRUTH_NOTE = "What happened is what {} tells, and beyond that what perception saw later in the same bag."
 _SEEN_NOTE = (
     "What happened is what perception saw later in the same bag: its mistakes count as truth, for every "
@@ -48,14 +50,13 @@ def evaluate_bag(config: EvaluateBagConfig, console: Console | None = None) -> d
 
     Raises:
         BagError: a bag cannot be used, or none of a folder's.
-        OSError: a file of results cannot be written.
+        OSError: a file of results cannot be written any more.
         hmgen_ros.evaluation.perception_truth.SceneError: the truth file cannot be used.
-        ValueError: an option cannot be used.
+        ValueError: an option cannot be used, or a file of results cannot be written.
     """
     console = console or Console()
     for out in (config.json, config.html, config.rerun):
-        if out is not None:
-            _check_writable(out)
+        check_writable(out)
     for option, module, package in (("html", "matplotlib", "matplotlib"), ("rerun", "rerun", "rerun-sdk")):
         if getattr(config, option) is not None and find_spec(module) is None:
             raise ValueError(f"--{option} needs the package {package}: pip install {package}")
@@ -75,25 +76,14 @@ def evaluate_bag(config: EvaluateBagConfig, console: Console | None = None) -> d
             name: {**one.scores.facts, **report_of([one.scores], settings)} for name, one in played.items()
         }
     parts = {**scores[0].facts, **whole} if single else {"bags": alone, "failed": failed, "summary": whole}
-    report: dict[str, Any] = _plain({**parts, "settings": config.described()})
-    shown = _plain(whole)
+    report: dict[str, Any] = without_nan({**parts, "settings": config.described()}, _DIGITS)
+    shown = without_nan(whole, _DIGITS)
     shown = shown if other is None else other.beside(shown)
     _show(console, played, shown, alone)
     for name, error in failed.items():
         _say(console, f"{name} was left out: {error}", "yellow")
     _write(report, played, shown, config, console)
     return report
-
-
-def _check_writable(out: Path) -> None:
-    """Said before everything is played, not after it."""
-    if out.is_dir():
-        raise ValueError(f"{out} is a folder; name a file")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    new = not out.exists()
-    out.open("a").close()
-    if new:
-        out.unlink()
 
 
 def find_bags(path: Path) -> dict[str, Path]:
@@ -145,12 +135,13 @@ def _write(
     console: Console,
 ) -> None:
     if config.json is not None:
-        _write_json(config.json, report)
+        write_result(config.json, report)
         timing = {name: one.scores.timing for name, one in played.items()}
-        _write_json(config.json.with_suffix(".timing.json"), _plain({"machine": machine(), "bags": timing}))
+        times = without_nan({"machine": machine(), "bags": timing}, _DIGITS)
+        write_result(config.json.with_suffix(".timing.json"), times)
         sums = StretchSums.of([one.scores for one in played.values()]).packed()
         # Read by --compare, not by people: one line.
-        stretches_file(config.json).write_text(json.dumps(_plain(sums)) + "\n", encoding="utf-8")
+        write_text(stretches_file(config.json), json.dumps(without_nan(sums, _DIGITS)) + "\n")
         _say(console, f"results: {config.json}")
     if config.html is None:
         return
@@ -160,8 +151,7 @@ def _write(
         Section(name, [fact_grid(one.scores.facts, one.scores.timing)], one.pictures)
         for name, one in played.items()
     ]
-    config.html.parent.mkdir(parents=True, exist_ok=True)
-    config.html.write_text(html_report(shown, sections, _notes(config, shown)), encoding="utf-8")
+    write_text(config.html, html_report(shown, sections, _notes(config, shown)))
     _say(console, f"report: {config.html}")
 
 
@@ -169,19 +159,3 @@ def _notes(config: EvaluateBagConfig, shown: Mapping[str, Any]) -> list[str]:
     happened = _SEEN_NOTE if config.truth is None else _TRUTH_NOTE.format(config.truth.name)
     notes = [f"Actions by {config.model}, heads by {config.head_model}.", happened, _HEAD_NOTE]
     return [*notes, *interval_notes(shown)]
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    """JSON knows no NaN: None stands for it."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, float):
-        return round(value, 7) if math.isfinite(value) else None
-    return value

@@ -7,7 +7,6 @@ cannot be read is named, counted and skipped.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ from hmgen_ros.data.landmark_points import (
 )
 from hmgen_ros.evaluation.landmark_errors import INNER, ErrorSummary, match_faces, point_errors
 from hmgen_ros.evaluation.machine import machine
+from hmgen_ros.evaluation.result_file import check_writable, without_nan, write_result
 from hmgen_ros.perception.backends import BACKEND_MODULES, LandmarkBackend, LandmarkSets, create_backend
 from hmgen_ros.perception.faces import NEAR_MARGIN, distinct, usable_regions
 from hmgen_ros.perception.perception_config import PerceptionConfig
@@ -120,8 +120,10 @@ def evaluate_landmarks(config: EvaluateLandmarksConfig, console: Console | None 
     Raises:
         hmgen_ros.data.ami_raster.CorpusError: the folder has no labels, or none that can be used.
         RuntimeError: the backend's package or weights are missing; says how to get them.
+        ValueError: the results could not be written.
     """
     console = console or Console()
+    check_writable(config.json)
     images, alone, unlabelled = labelled_images(config.images)
     backend = create_backend(config.backend, config.threads)
     tally = Tally(unlabelled=len(unlabelled))
@@ -142,8 +144,7 @@ def evaluate_landmarks(config: EvaluateLandmarksConfig, console: Console | None 
 
         draw_figures(np.array(tally.errors).reshape(-1, 68), len(tally.faces), config.plots)
     if config.json is not None:
-        config.json.parent.mkdir(parents=True, exist_ok=True)
-        config.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_result(config.json, without_nan(report))
     return report
 
 

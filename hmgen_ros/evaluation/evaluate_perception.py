@@ -6,7 +6,6 @@ Recordings and truth files are as ``recordings/README.md`` describes them; the b
 
 from __future__ import annotations
 
-import json
 import math
 import multiprocessing
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from hmgen_ros.evaluation.perception_run import Report, perceive
 from hmgen_ros.evaluation.perception_scores import Scores
 from hmgen_ros.evaluation.perception_scoring import score_scene
 from hmgen_ros.evaluation.perception_truth import SceneTruth, read_scenes
+from hmgen_ros.evaluation.result_file import check_writable, without_nan, write_result
 from hmgen_ros.perception.backends import BACKEND_MODULES
 from hmgen_ros.perception.perception_config import PerceptionConfig
 from hmgen_ros.streams.decode import SOUND_RATE
@@ -109,9 +109,10 @@ def evaluate_perception(
 
     Raises:
         hmgen_ros.evaluation.perception_truth.SceneError: there are no scenes that could be scored.
-        ValueError: none of the recordings can be read.
+        ValueError: none of the recordings can be read, or the results could not be written.
     """
     console = console or Console()
+    check_writable(config.json)
     left_out: dict[str, str] = {}
     scenes = _chosen(read_scenes(config.scenes, left_out), left_out, config)
     found = score_scenes(scenes, config, console, settings)
@@ -127,11 +128,10 @@ def evaluate_perception(
         "machine": machine(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    report = {key: without_nan(value) for key, value in report.items()}
+    report = without_nan(report)
     _show(report, console)
     if config.json:
-        config.json.parent.mkdir(parents=True, exist_ok=True)
-        config.json.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_result(config.json, report)
     return report
 
 
@@ -241,15 +241,6 @@ def _voice_level_db(scene: SceneTruth) -> float:
     spoken = scene.spoken(np.arange(len(sound)) / SOUND_RATE)
     power = np.square(sound if spoken is None or not spoken.any() else sound[spoken]).mean()
     return 10 * math.log10(power) if power > 0 else -math.inf
-
-
-def without_nan(value: Any) -> Any:
-    """JSON knows no NaN: null says that there is no such figure."""
-    if isinstance(value, dict):
-        return {key: without_nan(v) for key, v in value.items()}
-    if isinstance(value, list):
-        return [without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _show(report: dict[str, Any], console: Console) -> None:

@@ -6,8 +6,6 @@ scores, their intervals and the data's own values go into one JSON file.
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +40,7 @@ from hmgen_ros.evaluation.model_scores import (
     sfid_values,
     total_values,
 )
+from hmgen_ros.evaluation.result_file import check_writable, without_nan, write_result
 from hmgen_ros.evaluation.result_tables import result_table
 from hmgen_ros.generators import group_forecaster
 from hmgen_ros.generators.action_space import ABSENT, ActionSpace
@@ -130,10 +129,12 @@ def evaluate_social(config: EvaluateSocialConfig, console: Console | None = None
         these meetings are None.
 
     Raises:
-        ValueError: the folder is missing or damaged, or has no meeting that can be scored.
+        ValueError: the folder is missing or damaged, or has no meeting that can be scored; or the results
+            could not be written.
         hmgen_ros.generators.weights.WeightsError: a model file is missing or damaged.
     """
     console = console or Console()
+    check_writable(config.json)
     with console.status("reading the meetings"):
         selection = _meetings(config)
     if selection.notice:
@@ -155,7 +156,7 @@ def evaluate_social(config: EvaluateSocialConfig, console: Console | None = None
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": _settings(config, selection, reference),
     }
-    return _publish(_plain(report), config, console)
+    return _publish(without_nan(report, 7), config, console)
 
 
 def _meetings(config: EvaluateSocialConfig) -> Selection:
@@ -276,22 +277,10 @@ def _settings(config: EvaluateSocialConfig, selection: Selection, reference: _Re
     }
 
 
-def _plain(value: Any) -> Any:
-    """JSON knows no NaN: None stands for it."""
-    if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    if isinstance(value, float):
-        return round(value, 7) if math.isfinite(value) else None
-    return value
-
-
 def _publish(report: dict[str, Any], config: EvaluateSocialConfig, console: Console) -> dict[str, Any]:
     console.print(result_table(report))
     if config.json is not None:
-        config.json.parent.mkdir(parents=True, exist_ok=True)
-        config.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_result(config.json, report)
         console.print(f"results: {config.json}", highlight=False)
     if config.plots is not None:
         # matplotlib is needed for nothing else here.

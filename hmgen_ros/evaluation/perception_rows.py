@@ -17,11 +17,12 @@ import numpy as np
 from rich.console import Console
 
 import hmgen_ros
-from hmgen_ros.evaluation.evaluate_perception import EvaluatePerceptionConfig, score_scenes, without_nan
+from hmgen_ros.evaluation.evaluate_perception import EvaluatePerceptionConfig, score_scenes
 from hmgen_ros.evaluation.perception_degradations import DEGRADATIONS
 from hmgen_ros.evaluation.perception_metrics import precision_recall
 from hmgen_ros.evaluation.perception_scores import Scores
 from hmgen_ros.evaluation.perception_truth import read_scenes
+from hmgen_ros.evaluation.result_file import without_nan
 from hmgen_ros.resources import resource
 
 #: Points kept of a curve.
