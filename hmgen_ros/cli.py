@@ -39,13 +39,9 @@ def _run(arguments: list[str]) -> None:
     from hmgen_ros.config import RunOptions
 
     options = _parse("run", RunOptions, arguments)
-    from hmgen_ros.nodes.run import StartError, run
-    from hmgen_ros.streams.media import MediaError
+    from hmgen_ros.nodes.run import run
 
-    try:
-        run(options, Console())
-    except (StartError, MediaError) as error:
-        raise CommandError(str(error)) from error
+    run(options, Console())
 
 
 def _call(name: str, library: Library, arguments: list[str]) -> None:
@@ -57,22 +53,13 @@ def _call(name: str, library: Library, arguments: list[str]) -> None:
             raise
         package = error.name or ""
         raise CommandError(f"hmgen {name} needs the package {package}; {how_to_get(package)}") from error
-    from hmgen_ros.generators.weights import WeightsError
-    from hmgen_ros.perception.mesh_files import ModelFileError
-
     given = _parse(name, getattr(found, library.options), arguments)
     device = getattr(given, "device", None)
     if device is not None:
         from hmgen_ros.torch_device import check_device
 
         check_device(device)
-    expected = tuple(
-        getattr(found, error) for error in ("RunError", "TrainingError") if hasattr(found, error)
-    )
-    try:
-        getattr(found, library.work)(given)
-    except (WeightsError, ModelFileError, *expected) as error:
-        raise CommandError(str(error)) from error
+    getattr(found, library.work)(given)
 
 
 def _devices(arguments: list[str]) -> None:
@@ -135,11 +122,23 @@ def _dispatch(arguments: list[str]) -> None:
     raise CommandError(f"unknown command {arguments[0]!r}; one of: {', '.join(COMMANDS)}")
 
 
+def _is_expected(error: Exception) -> bool:
+    """Whether the text of an error is for whoever typed the command.
+
+    Classes of errors are made in this package to tell people what to do, wherever they are raised. Others,
+    but for wrong values and what the system refuses, are bugs: their tracebacks are needed.
+    """
+    ours = type(error).__module__.partition(".")[0] == "hmgen_ros"
+    return ours or isinstance(error, (CommandError, OSError, ValueError))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; exits with 2 and one line on stderr when the command cannot be carried out."""
     try:
         _dispatch(sys.argv[1:] if arguments is None else arguments)
-    except (CommandError, OSError, ValueError) as error:
+    except Exception as error:
+        if not _is_expected(error):
+            raise
         print(f"hmgen: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import av
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 
-from hmgen_ros.cli import COMMANDS
+from hmgen_ros.cli import COMMANDS, main
 from hmgen_ros.evaluation.bag_inputs import Choice, choose
 from hmgen_ros.evaluation.bag_reader import Bag
 from hmgen_ros.evaluation.bag_replay import Replay, ReplaySettings
@@ -79,6 +80,42 @@ def test_corrupt_file_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "noise.mp4" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("training.run_log", "RunError"),
+        ("training.loop", "TrainingError"),
+        ("generators.weights", "WeightsError"),
+        ("perception.mesh_files", "ModelFileError"),
+        ("streams.source", "MediaError"),
+        ("nodes.base", "SetupError"),
+    ],
+)
+def test_what_our_own_code_refuses_is_one_line_in_every_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], module: str, name: str
+) -> None:
+    """Also where the command's module does not know the class of error."""
+    error = getattr(import_module(f"hmgen_ros.{module}"), name)
+
+    def refuse(config: object) -> None:
+        raise error("take another folder")
+
+    monkeypatch.setattr("hmgen_ros.training.train_persistence.train", refuse)
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "persistence"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "hmgen: take another folder\n"
+
+
+def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(config: object) -> None:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr("hmgen_ros.training.train_persistence.train", fail)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        main(["train", "persistence"])
 
 
 def write_video(path: Path, sound: bool) -> None:

@@ -133,7 +133,7 @@ def extract(config: ExtractConfig, console: Console | None = None) -> dict[str, 
 
     Raises:
         hmgen_ros.data.ami_raster.CorpusError: the folder holds no video, or does not lie as the layout says.
-        RuntimeError: the landmark backend's package or weights are missing.
+        hmgen_ros.perception.mesh_files.ModelFileError: the landmark backend's package or weights are missing.
     """
     console = console or Console()
     first, step = config.part()

@@ -11,6 +11,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from hmgen_ros.perception.mesh_files import ModelFileError
+
 #: The image is shrunk to fit into this many pixels, long side and short side; then filled up with black
 #: to multiples of STRIDE, so that a wide image costs less than a square one.
 LONG_SIDE, SHORT_SIDE, STRIDE = 256, 192, 32
@@ -116,7 +118,7 @@ class BodyModel:
         path: the ``.onnx`` file.
 
     Raises:
-        RuntimeError: it is not what onnxruntime can run; names the file.
+        ModelFileError: it is not what onnxruntime can run; names the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -127,7 +129,7 @@ class BodyModel:
                 str(path), sess_options=options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
-            raise RuntimeError(f"{path} is no model that onnxruntime can run: {error}") from error
+            raise ModelFileError(f"{path} is no model that onnxruntime can run: {error}") from error
 
     def find(self, picture: Letterboxed) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The bodies of a picture, most certain first.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from hmgen_ros.perception.mesh_files import ModelFileError
 from hmgen_ros.resources import resource
 
 #: Turns, from one tick to the next, that the network sees, and what it tells of.
@@ -34,7 +35,7 @@ class GestureNetwork:
             path: a ``.safetensors`` file; the shipped one where none is given.
 
         Raises:
-            RuntimeError: it is damaged or holds something else; names the file.
+            ModelFileError: it is damaged or holds something else; names the file.
             FileNotFoundError: it is missing.
         """
         path = path or resource(MODEL)
@@ -42,9 +43,9 @@ class GestureNetwork:
             found = load_file(path)
             self._layers = [(found[f"{name}.weight"].T, found[f"{name}.bias"]) for name in LAYERS]
         except (SafetensorError, KeyError) as error:
-            raise RuntimeError(f"{path} holds no head gesture network ({error}); reinstall it") from error
+            raise ModelFileError(f"{path} holds no head gesture network ({error}); reinstall it") from error
         if self._layers[0][0].shape[0] != 3 * TURNS or self._layers[-1][0].shape[1] != len(KINDS):
-            raise RuntimeError(f"{path} holds a network of other sizes; reinstall the package")
+            raise ModelFileError(f"{path} holds a network of other sizes; reinstall the package")
 
     def __call__(self, turns: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of each of ``KINDS`` now.

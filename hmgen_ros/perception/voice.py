@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from hmgen_ros.perception.mesh_files import ModelFileError
 from hmgen_ros.perception.sound_joiner import SAMPLE_NS, SAMPLE_RATE, SoundJoiner
 from hmgen_ros.types import AudioChunk, Counts
 
@@ -32,7 +33,7 @@ class VoiceModel:
     def __init__(self) -> None:
         spec = find_spec("silero_vad")
         if spec is None or not spec.submodule_search_locations:
-            raise RuntimeError("the voice model is not installed; run: pip install silero-vad==6.2.3")
+            raise ModelFileError("the voice model is not installed; run: pip install silero-vad==6.2.3")
         path = Path(next(iter(spec.submodule_search_locations))) / "data" / "silero_vad.onnx"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
