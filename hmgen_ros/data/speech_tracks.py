@@ -14,7 +14,8 @@ from scipy.signal import resample_poly
 from hmgen_ros.data.ami import data_directory
 from hmgen_ros.data.ami_raster import CorpusError
 from hmgen_ros.data.sound_files import cut_sound, read_sound
-from hmgen_ros.data.tracks import SHORTEST, Corpus, Segment, Track, segments, tracks_of
+from hmgen_ros.data.track_parts import check_pieces, tracks_in_part
+from hmgen_ros.data.tracks import SHORTEST, Corpus, Segment, Track, segments
 from hmgen_ros.streams.clock import NS_PER_S
 from hmgen_ros.streams.source import MediaError
 from hmgen_ros.types import TICK_NS, Counts
@@ -45,9 +46,14 @@ def speech_part(data: Path | None, split: str) -> tuple[list[SpeechSegment], Cor
         split: "train", "validation" or "test".
 
     Raises:
-        hmgen_ros.data.ami_raster.CorpusError: the tracks are missing or damaged.
+        hmgen_ros.data.ami_raster.CorpusError: the tracks are missing or damaged, or nothing in this part can
+            be used; says why.
     """
-    return speech_segments(track for track in tracks_of(data_directory(data)) if track.split == split)
+    folder = data_directory(data)
+    tracks = tracks_in_part(folder, split)
+    found, corpus = speech_segments(tracks)
+    check_pieces(tracks, corpus, folder, split)
+    return found, corpus
 
 
 def speech_segments(tracks: Iterable[Track], shortest: int = SHORTEST) -> tuple[list[SpeechSegment], Corpus]:

@@ -63,7 +63,11 @@ class MotionWindows:
         self.ticks, self.settings = ticks, settings or WindowSettings()
         pieces = [s.landmarks for s in corpus.segments if len(s.landmarks) >= ticks]
         if not pieces:
-            raise ValueError(f"no piece of a track has {ticks} ticks; there are {corpus.ticks} ticks in all")
+            longest = max((len(piece.landmarks) for piece in corpus.segments), default=0)
+            raise ValueError(
+                f"no piece of a track has {ticks} ticks, the longest has {longest}; longer tracks are needed, "
+                "or windows of fewer steps"
+            )
         lengths = [len(piece) for piece in pieces]
         begins = np.concatenate([[0], np.cumsum(lengths)])[:-1]
         firsts = [np.arange(length - ticks + 1) for length in lengths]

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hmgen_ros.data.ami import data_directory
-from hmgen_ros.data.tracks import Corpus, segments, tracks_of
+from hmgen_ros.data.track_parts import part_of
+from hmgen_ros.data.tracks import Corpus
 from hmgen_ros.evaluation.motion_inception import NAME, MotionInception, MotionInceptionConfig
 from hmgen_ros.generators import weights
 from hmgen_ros.training.motion_card import LICENCE_NOTE, origin
@@ -86,10 +87,8 @@ def train(config: MotionInceptionTrainConfig, console: Console | None = None) ->
     """
     console = console or Console()
     with console.status("reading the tracks"):
-        tracks = tracks_of(data_directory(config.data))
-        training, held_out = (
-            segments([track for track in tracks if track.split == split]) for split in ("train", "validation")
-        )
+        folder = data_directory(config.data)
+        training, held_out = (part_of(folder, split) for split in ("train", "validation"))
     net = fit(training, config, console)
     scores = {f"{ticks} ticks": r_squared(net, held_out, ticks) for ticks in LENGTHS}
     for name, score in scores.items():
