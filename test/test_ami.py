@@ -250,7 +250,7 @@ def test_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert data_directory() == tmp_path
     assert data_directory(tmp_path.parent) == tmp_path.parent
     monkeypatch.setenv("HMGEN_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(CorpusError, match=r"nowhere; set HMGEN_DATA"):
+    with pytest.raises(CorpusError, match=r"nowhere; name .* by --data or HMGEN_DATA"):
         data_directory()
 
 

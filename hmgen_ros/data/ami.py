@@ -146,7 +146,10 @@ def data_directory(given: str | Path | None = None) -> Path:
     checkout = Path(__file__).resolve().parents[2]
     folder = Path(given or os.environ.get("HMGEN_DATA") or checkout.parent / "shared" / "data")
     if not folder.is_dir():
-        raise CorpusError(f"no data folder at {folder}; set HMGEN_DATA to the folder that holds ami_25hz/")
+        raise CorpusError(
+            f"no data folder at {folder}; name the folder of your tracks, or the one that holds ami_25hz/, "
+            "by --data or HMGEN_DATA"
+        )
     return folder
 
 
