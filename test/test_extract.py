@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from hmgen_ros.data.ami_raster import CorpusError
 from hmgen_ros.data.clip_tracks import SceneCuts
 from hmgen_ros.data.corpora import clips_of
 from hmgen_ros.data.extract import ExtractConfig, extract, write_flac
+from hmgen_ros.data.extract_settings import ExtractError
 from hmgen_ros.data.track_files import TrackFlag, read_track_file
 from hmgen_ros.data.tracks import segments, tracks_of
+from hmgen_ros.perception.mesh_files import ModelFileError
 from hmgen_ros.streams.decode import pictures, sounds
 from hmgen_ros.types import Counts
 
@@ -104,6 +107,57 @@ def test_going_on_and_trying_again(people: list[np.ndarray], tmp_path: Path) -> 
     (out / "records" / "b.json").write_text('{"clip": "b"', encoding="utf-8")
     assert extract(config, QUIET) == {"clips": 2, "tracks": 6, "failed": 0}
     assert first.is_file()
+
+
+def test_other_settings_are_refused(people: list[np.ndarray], tmp_path: Path) -> None:
+    videos, out = tmp_path / "in", tmp_path / "out"
+    film(videos / "a.mp4", people)
+    config = ExtractConfig(videos, out)
+    assert extract(config, QUIET)["tracks"] == 3
+    stems = [line["stem"] for line in lines(out / "tracks_manifest.csv")]
+    with pytest.raises(ExtractError, match=r"shortest = 42, now 80\); choose another --out, or --force"):
+        extract(replace(config, shortest=80), QUIET)
+    assert [line["stem"] for line in lines(out / "tracks_manifest.csv")] == stems
+    # Where things lie and how many work on them are no settings.
+    moved = videos.rename(tmp_path / "elsewhere")
+    assert extract(replace(config, videos=moved, workers=2, retry=True), QUIET)["tracks"] == 3
+    (out / "in_tracks" / "mine.npz").write_bytes(b"somebody's own")
+    other = replace(config, videos=moved, shortest=80, force=True)
+    assert extract(other, QUIET) == {"clips": 1, "tracks": 0, "failed": 1}
+    assert [path.name for path in (out / "in_tracks").iterdir()] == ["mine.npz"]
+    # The same command goes on: what it has done since is kept.
+    record = out / "records" / "a.json"
+    before = record.stat().st_mtime_ns
+    extract(other, QUIET)
+    assert record.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("settings", [None, "{", "[]"])
+def test_tracks_of_unknown_settings_are_refused(tmp_path: Path, settings: str | None) -> None:
+    """Folders made before settings were kept, and damaged ones."""
+    out = tmp_path / "out"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mp4").write_text("no film", encoding="utf-8")
+    config = ExtractConfig(tmp_path / "in", out)
+    extract(config, QUIET)
+    (out / "extract.json").unlink()
+    if settings is not None:
+        (out / "extract.json").write_text(settings, encoding="utf-8")
+    with pytest.raises(ExtractError, match="unknown"):
+        extract(config, QUIET)
+    assert extract(replace(config, force=True), QUIET) == {"clips": 1, "tracks": 0, "failed": 1}
+    assert extract(config, QUIET)["failed"] == 1
+
+
+def test_a_run_that_did_no_clip_is_not_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.mp4").write_text("no film", encoding="utf-8")
+    config = ExtractConfig(tmp_path / "in", tmp_path / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HMGEN_DLIB_LANDMARKS", str(tmp_path / "nowhere.dat"))
+        with pytest.raises(ModelFileError):
+            extract(replace(config, backend="dlib"), QUIET)
+    assert extract(config, QUIET)["failed"] == 1
 
 
 def test_a_cut_ends_a_track(people: list[np.ndarray], tmp_path: Path) -> None:

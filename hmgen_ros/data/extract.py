@@ -9,6 +9,7 @@ and the run goes on. Where a clip takes its process down with it, that clip is f
 |---|---|
 | ``<group>_tracks/<stem>.npz`` and ``.flac`` | a track and its sound (:mod:`hmgen_ros.data.track_files`) |
 | ``tracks_manifest.csv`` | the tracks, a line each |
+| ``extract.json`` | the settings (:mod:`hmgen_ros.data.extract_settings`): with others a run is refused |
 | ``failed.csv`` | the clips without tracks, and why |
 | ``extract.log`` | what was done to each clip, and what was lost in it |
 """
@@ -35,6 +36,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hmgen_ros.data.clip_tracks import tracks_in
 from hmgen_ros.data.corpora import LAYOUTS, Clip, Layout, clips_of
+from hmgen_ros.data.extract_settings import RECORDS, claim
 from hmgen_ros.data.track_files import write_track_file
 from hmgen_ros.data.tracks import MANIFEST
 from hmgen_ros.perception.backends import BACKEND_MODULES, LandmarkBackend, create_backend
@@ -42,6 +44,8 @@ from hmgen_ros.streams.source import MediaError
 from hmgen_ros.types import TICK_HZ, Counts
 from hmgen_ros.types.sound import SOUND_RATE
 
+#: What decides what the tracks are; where they lie and how many work on them does not.
+_SETTINGS = ("layout", "shortest", "faces", "backend", "licence")
 _COLUMNS = (
     "half",
     "group",
@@ -75,6 +79,7 @@ class ExtractConfig:
             work; each writes into a folder of its own, or all into one.
         licence: of the corpus, for the manifest.
         retry: try the clips again that failed before.
+        force: where ``out`` holds tracks of other settings, remove them and extract all of it anew.
 
     Raises:
         ValueError: a setting is out of its range; says which.
@@ -90,6 +95,7 @@ class ExtractConfig:
     shard: str = "1/1"
     licence: str = "unknown"
     retry: bool = False
+    force: bool = False
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
@@ -132,13 +138,14 @@ def extract(config: ExtractConfig, console: Console | None = None) -> dict[str, 
     """Extract what is not extracted yet; returns how many ``clips``, ``tracks``, ``failed`` there are now.
 
     Raises:
+        hmgen_ros.data.extract_settings.ExtractError: ``out`` holds tracks of other settings; says which.
         hmgen_ros.data.ami_raster.CorpusError: the folder holds no video, or does not lie as the layout says.
         hmgen_ros.perception.mesh_files.ModelFileError: the landmark backend's package or weights are missing.
     """
     console = console or Console()
     first, step = config.part()
     clips = clips_of(config.videos, config.layout)[first::step]
-    (config.out / "records").mkdir(parents=True, exist_ok=True)
+    claim(config.out, {name: getattr(config, name) for name in _SETTINGS}, config.force)
     log = _log(config.out)
     done = {clip.stem: record for clip in clips if (record := _read(config, clip)) is not None}
     left = [clip for clip in clips if clip.stem not in done]
@@ -267,7 +274,7 @@ def _pool(config: ExtractConfig, workers: int) -> ProcessPoolExecutor:
 
 
 def _path(config: ExtractConfig, clip: str) -> Path:
-    return config.out / "records" / f"{clip}.json"
+    return config.out / RECORDS / f"{clip}.json"
 
 
 def _read(config: ExtractConfig, clip: Clip) -> Record | None:
@@ -292,7 +299,7 @@ def _write_record(config: ExtractConfig, record: Record) -> None:
 def _summarise(config: ExtractConfig) -> dict[str, int]:
     """Write the manifest and the list of failures from all records, those of other shards included."""
     records = []
-    for path in sorted((config.out / "records").glob("*.json")):
+    for path in sorted((config.out / RECORDS).glob("*.json")):
         records.append(Record(**json.loads(path.read_text(encoding="utf-8"))))
     lines = [line for record in records for line in record.tracks]
     failed = [{"clip": record.clip, "reason": record.error} for record in records if record.error]
