@@ -101,3 +101,10 @@ def test_the_command_names_what_differs_and_is_read_back(config: GroupAttentionT
 def test_senseless_settings_are_refused_by_name(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
         GroupAttentionTrainConfig(**{field: value})
+
+
+def test_a_run_refused_for_its_data_leaves_nothing_behind(config: GroupAttentionTrainConfig) -> None:
+    wrong = replace(config, batch=10_000_000, seed=7)
+    with pytest.raises(ValueError, match="batch must lie between 1 and the"):
+        train(wrong, QUIET)
+    assert not wrong.folder.path.exists()

@@ -126,3 +126,12 @@ def test_the_command_names_what_differs_and_is_read_back() -> None:
 def test_senseless_settings_are_refused_by_name(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
         GroupRefineConfig(**{field: value})
+
+
+def test_a_run_refused_for_its_data_leaves_nothing_behind(config: GroupRefineConfig) -> None:
+    for wrong in (replace(config, batch=10_000_000), replace(config, likelihood_batch=10_000_000)):
+        own = replace(wrong, force=True)
+        there = own.folder.path.exists()
+        with pytest.raises(ValueError, match="batch must lie between 1 and the"):
+            train(own, QUIET)
+        assert own.folder.path.exists() == there

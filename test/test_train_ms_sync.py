@@ -119,6 +119,7 @@ def test_a_batch_without_sound_says_so() -> None:
         ({"look_ahead": 99}, "look_ahead"),
         ({"speeds": (3.0,)}, "speeds"),
         ({"averaging": 1.0}, "averaging"),
+        ({"decay_from": -3}, "decay_from"),
         ({"ship": "a/b"}, "ship"),
     ],
 )
@@ -131,3 +132,11 @@ def test_settings_out_of_range_are_named(changes: dict[str, object], text: str) 
 def test_a_syncer_that_hears_other_features_is_refused(config: MsSyncTrainConfig) -> None:
     with pytest.raises(weights.WeightsError, match="hears logmel, not mfcc"):
         train(replace(config, features="mfcc", out=config.out / "mfcc"), QUIET)
+
+
+@needs_data
+def test_a_run_refused_for_its_data_leaves_nothing_behind(config: MsSyncTrainConfig, tmp_path: Path) -> None:
+    wrong = replace(config, out=tmp_path, steps=100)
+    with pytest.raises(ValueError, match="no piece of a track has"):
+        train(wrong, QUIET)
+    assert not wrong.folder.path.exists()

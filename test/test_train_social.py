@@ -345,6 +345,7 @@ def test_bad_settings_fail_by_name(field: str, value: Any) -> None:
 def test_too_little_data_is_told(config: SocialTrainConfig) -> None:
     with pytest.raises(ValueError, match="batch must lie between 1 and the"):
         train(replace(config, batch=500, seed=3), QUIET)
+    assert not replace(config, seed=3).folder.path.exists()
 
 
 def test_settings_are_a_loops_settings() -> None:

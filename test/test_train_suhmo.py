@@ -12,6 +12,7 @@ import tyro
 from motion_corpus import write_tracks
 from rich.console import Console
 
+from hmgen_ros.cli import main
 from hmgen_ros.data.ami_raster import CorpusError
 from hmgen_ros.generators import motion_models, weights
 from hmgen_ros.generators.noise_driven import NoiseDriven
@@ -151,6 +152,37 @@ def test_other_settings_need_force(config: SuhmoTrainConfig, tmp_path: Path) -> 
         train(replace(config, out=tmp_path, lambda_reco=0.0), QUIET)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "text"), [({"steps": 100}, "no piece of a track has 105 ticks"), ({"batch": 10_000}, "batch")]
+)
+def test_a_run_refused_for_its_data_leaves_nothing_behind(
+    config: SuhmoTrainConfig, tmp_path: Path, wrong: dict[str, Any], text: str
+) -> None:
+    own = replace(config, system="mle", out=tmp_path)
+    with pytest.raises(ValueError, match=text):
+        train(replace(own, **wrong), QUIET)
+    assert not own.folder.path.exists()
+    train(own, QUIET)
+    kept = own.folder.best.read_bytes()
+    with pytest.raises(ValueError, match=text):
+        train(replace(own, **wrong, force=True), QUIET)
+    assert own.folder.best.read_bytes() == kept
+
+
+def test_other_settings_are_refused_in_one_line(
+    config: SuhmoTrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = replace(config, system="mle", out=tmp_path)
+    train(own, QUIET)
+    words = ["--out", str(tmp_path), "--data", str(config.data), "--lambda-reco", "5"]
+    with pytest.raises(SystemExit) as ended:
+        main([*command(own).split()[1:], *words])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "lambda_reco" in line
+    assert "--force" in line
+
+
 def test_shipping(config: SuhmoTrainConfig, tmp_path: Path) -> None:
     models = tmp_path / "models"
     train(replace(config, system="noise_driven", ship="a_head", models=models), QUIET)
@@ -205,6 +237,7 @@ def test_the_command_trains_the_same() -> None:
         ({"betas": (0.5, 1.0)}, "betas"),
         ({"ship": "a/b"}, "ship"),
         ({"mirror": 2.0}, "mirror"),
+        ({"decay_from": -3}, "decay_from"),
         ({"stretch": 1.0}, "stretch"),
     ],
 )

@@ -210,3 +210,11 @@ def test_shipping(config: SyncerTrainConfig, tmp_path: Path, loss: str) -> None:
 def test_settings_out_of_range(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SyncerTrainConfig(**wrong)  # type: ignore[arg-type]
+
+
+@needs_data
+def test_a_run_refused_for_its_data_leaves_nothing_behind(config: SyncerTrainConfig, tmp_path: Path) -> None:
+    for wrong in (replace(config, out=tmp_path, ticks=100), replace(config, out=tmp_path, batch=10_000)):
+        with pytest.raises(ValueError, match=r"no piece of a track has|batch must lie between"):
+            train(wrong, QUIET)
+        assert not wrong.folder.path.exists()

@@ -341,7 +341,11 @@ def test_other_settings_and_foreign_folders_are_refused(tmp_path: Path) -> None:
     folder.prepare({"rate": 1.0, "sizes": (3, 4)}, {"threads": 2}, force=False)
     with pytest.raises(RunError, match=r"rate = 1\.0, now 2\.0\); start over with --force"):
         folder.prepare({"rate": 2.0, "sizes": (3, 4)}, {}, force=False)
+    with pytest.raises(RunError, match=r"rate = 1\.0, now 2\.0\); start over with --force"):
+        folder.check({"rate": 2.0, "sizes": (3, 4)}, force=False)
     folder.last.write_bytes(b"state")
+    folder.check({"rate": 2.0}, force=True)
+    assert folder.last.exists()
     folder.prepare({"rate": 2.0}, {}, force=True)
     assert not folder.last.exists()
     other = tmp_path / "letters"

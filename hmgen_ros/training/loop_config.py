@@ -135,6 +135,12 @@ def seed_iteration(seed: int, iteration: int, process: int) -> None:
     torch.manual_seed(int(state[0]) << 31 ^ int(state[1]))
 
 
+def check_batch(samples: int, batch: int) -> None:
+    """Raise ValueError where a batch takes more samples than there are, before a run begins."""
+    if not 1 <= batch <= samples:
+        raise ValueError(f"batch must lie between 1 and the {samples} training samples, got {batch}")
+
+
 def batch_indices(samples: int, batch: int, iteration: int, seed: int) -> NDArray[np.int64]:
     """Which samples an iteration takes: epochs are permutations, the rest of an epoch is left out.
 
@@ -150,8 +156,7 @@ def batch_indices(samples: int, batch: int, iteration: int, seed: int) -> NDArra
     Raises:
         ValueError: there are fewer samples than one batch takes.
     """
-    if not 1 <= batch <= samples:
-        raise ValueError(f"batch must lie between 1 and the {samples} training samples, got {batch}")
+    check_batch(samples, batch)
     epoch, position = divmod(iteration, samples // batch)
     order = np.random.default_rng([seed, epoch]).permutation(samples)
     return order[position * batch : (position + 1) * batch]

@@ -17,7 +17,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hmgen_ros.generators.framed_motion import FramedMotion
-from hmgen_ros.training.loop_config import batch_indices
+from hmgen_ros.training.loop_config import batch_indices, check_batch
 from hmgen_ros.training.motion_windows import MotionWindows
 
 #: The rates after ``decay_from`` iterations (section 4.4.1).
@@ -103,7 +103,8 @@ class MotionStep(ABC):
     def __init__(
         self, model: FramedMotion[Any], windows: MotionWindows, settings: MotionSettings, validation: Measure
     ) -> None:
-        """Nothing is moved to a device before :meth:`setup`."""
+        """Nothing is moved to a device before :meth:`setup`; raises ValueError where windows are too few."""
+        check_batch(len(windows), settings.batch)
         self.model, self.settings = model, settings
         self._windows, self._validation = windows, validation
         self._adam: Optimizer = Adam(model.parameters(), settings.generator_rate, settings.betas)

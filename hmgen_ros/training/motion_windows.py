@@ -65,8 +65,8 @@ class MotionWindows:
         if not pieces:
             longest = max((len(piece.landmarks) for piece in corpus.segments), default=0)
             raise ValueError(
-                f"no piece of a track has {ticks} ticks, the longest has {longest}; longer tracks are needed, "
-                "or windows of fewer steps"
+                f"no piece of a track has {ticks} ticks, the longest has {longest}; longer tracks are "
+                "needed, or windows of fewer steps"
             )
         lengths = [len(piece) for piece in pieces]
         begins = np.concatenate([[0], np.cumsum(lengths)])[:-1]

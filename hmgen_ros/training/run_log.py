@@ -73,6 +73,19 @@ class RunFolder:
         """Whether a run of (at least) so many iterations has ended here."""
         return self.result.is_file() and int(_read_json(self.result).get("iterations", 0)) >= iterations
 
+    def check(self, settings: Mapping[str, Any], force: bool) -> None:
+        """Check what :meth:`prepare` would refuse, and leave everything as it is.
+
+        A trainer asks this first and prepares the folder when the data have been read and laid out: a run
+        that is refused for its data leaves nothing behind, and a forced one does not remove the old run.
+
+        Raises:
+            RunError: as :meth:`prepare`.
+        """
+        self._check_ours()
+        if not force and self.config.is_file():
+            self._compare(_read_json(self.config).get("settings"), settings)
+
     def prepare(self, settings: Mapping[str, Any], options: Mapping[str, Any], force: bool) -> None:
         """Make the folder, or check that the run in it had the same settings.
 
@@ -84,15 +97,12 @@ class RunFolder:
         Raises:
             RunError: another run with other settings lies here, or the folder holds something else.
         """
+        self.check(settings, force)
         if force and self.path.exists():
-            self._check_ours()
             shutil.rmtree(self.path)
         if self.config.is_file():
-            old = _read_json(self.config)
-            self._compare(old.get("settings"), settings)
-            write_json(self.config, {**old, "options": options})
+            write_json(self.config, {**_read_json(self.config), "options": options})
             return
-        self._check_ours()
         self.path.mkdir(parents=True, exist_ok=True)
         content = {"settings": settings, "options": options, "machine": machine()}
         write_json(self.config, {**content, "date": datetime.now(UTC).isoformat(timespec="seconds")})

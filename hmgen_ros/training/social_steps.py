@@ -23,7 +23,7 @@ from torch.optim import Adam, Optimizer
 from hmgen_ros.data.preparation import Prepared
 from hmgen_ros.generators.action_space import ABSENT
 from hmgen_ros.generators.social import SocialGenerator
-from hmgen_ros.training.loop_config import batch_indices
+from hmgen_ros.training.loop_config import batch_indices, check_batch
 from hmgen_ros.training.social_discriminators import SocialDiscriminator
 from hmgen_ros.training.social_losses import (
     discriminator_loss,
@@ -105,7 +105,8 @@ class GeneratorStep(ABC):
     def __init__(
         self, generator: SocialGenerator, data: Prepared, settings: StepSettings, validation: Validation
     ) -> None:
-        """Nothing is moved to a device before :meth:`setup`."""
+        """Nothing is moved to a device before :meth:`setup`; raises ValueError where samples are too few."""
+        check_batch(len(data.observed), settings.batch)
         self.generator, self.settings, self._validation = generator, settings, validation
         self._observed, self._target = torch.from_numpy(data.observed), torch.from_numpy(data.target)
         self._adam: Optimizer = Adam(generator.parameters(), settings.generator_rate, settings.betas)

@@ -30,7 +30,14 @@ from hmgen_ros.training.group_data import TARGET, GroupData
 from hmgen_ros.training.group_samples import GroupSamples, NextTickLoss, leave_out
 from hmgen_ros.training.group_validation import GroupValidation
 from hmgen_ros.training.loop import Loop
-from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, batch_indices, console_of, seed_iteration
+from hmgen_ros.training.loop_config import (
+    OPTIONS,
+    LoopConfig,
+    batch_indices,
+    check_batch,
+    console_of,
+    seed_iteration,
+)
 from hmgen_ros.training.run_log import RunFolder
 from hmgen_ros.training.shipment import Shipment
 from hmgen_ros.training.social_card import ship
@@ -246,15 +253,14 @@ def command(config: GroupAttentionTrainConfig) -> str:
 
 def _run(config: GroupAttentionTrainConfig, fabric: Fabric, console: Console) -> bool:
     """Whether the run has come to its end."""
-    folder = config.folder
+    folder, given = config.folder, asdict(config)
+    settings = {name: value for name, value in given.items() if name not in (*OPTIONS, *_PLACES)}
+    # The learning rate follows the length of the run, so another length is another run.
+    settings |= {"system": "attention", "target": TARGET, "iterations": config.iterations}
     if fabric.is_global_zero:
-        given = asdict(config)
-        settings = {name: value for name, value in given.items() if name not in (*OPTIONS, *_PLACES)}
-        # The learning rate follows the length of the run, so another length is another run.
-        settings |= {"system": "attention", "target": TARGET, "iterations": config.iterations}
-        folder.prepare(settings, {name: given[name] for name in OPTIONS}, config.force)
+        folder.check(settings, config.force)
     fabric.barrier()
-    if folder.finished(config.iterations):
+    if not config.force and folder.finished(config.iterations):
         console.print(f"{folder.path} is finished; --force starts over", highlight=False)
         return True
     corpus = data_directory(config.data) / "ami_25hz"
@@ -268,6 +274,7 @@ def _run(config: GroupAttentionTrainConfig, fabric: Fabric, console: Console) ->
     model.chain.copy_(torch.from_numpy(MarkovChain(data.complete, len(space)).step))
     samples = data.samples(model, config.quiet, config.seed)
     console.print(f"{len(samples)} training samples", highlight=False)
+    check_batch(len(samples), config.batch * fabric.world_size)
     validation = data.validation(
         config.out,
         fabric,
@@ -278,6 +285,9 @@ def _run(config: GroupAttentionTrainConfig, fabric: Fabric, console: Console) ->
         config.sfid_iterations,
     )
     step = GroupAttentionStep(model, samples, validation, config)
+    if fabric.is_global_zero:
+        folder.prepare(settings, {name: given[name] for name in OPTIONS}, config.force)
+    fabric.barrier()
     return Loop(fabric, step, config, folder, console, metric="nll").run()
 
 

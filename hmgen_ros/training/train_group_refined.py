@@ -30,7 +30,14 @@ from hmgen_ros.training.group_rewards import Moments, RewardedLoss
 from hmgen_ros.training.group_samples import GroupSamples
 from hmgen_ros.training.group_validation import GroupValidation
 from hmgen_ros.training.loop import Loop
-from hmgen_ros.training.loop_config import OPTIONS, LoopConfig, batch_indices, console_of, seed_iteration
+from hmgen_ros.training.loop_config import (
+    OPTIONS,
+    LoopConfig,
+    batch_indices,
+    check_batch,
+    console_of,
+    seed_iteration,
+)
 from hmgen_ros.training.run_log import RunError, RunFolder
 from hmgen_ros.training.shipment import Shipment
 from hmgen_ros.training.social_card import ship
@@ -268,13 +275,13 @@ def _run(config: GroupRefineConfig, fabric: Fabric, console: Console) -> bool:
         raise RunError(
             f"no model in {before.folder.path}; first run: hmgen train attention --seed {config.seed}"
         )
+    given = asdict(config)
+    settings = {name: value for name, value in given.items() if name not in (*OPTIONS, *_PLACES)}
+    settings |= {"system": f"{config.start}_refined", "target": TARGET}
     if fabric.is_global_zero:
-        given = asdict(config)
-        settings = {name: value for name, value in given.items() if name not in (*OPTIONS, *_PLACES)}
-        settings |= {"system": f"{config.start}_refined", "target": TARGET}
-        folder.prepare(settings, {name: given[name] for name in OPTIONS}, config.force)
+        folder.check(settings, config.force)
     fabric.barrier()
-    if folder.finished(config.iterations):
+    if not config.force and folder.finished(config.iterations):
         console.print(f"{folder.path} is finished; --force starts over", highlight=False)
         return True
     model = GroupAttention.from_weights(weights.read(before.folder.best))
@@ -282,7 +289,12 @@ def _run(config: GroupRefineConfig, fabric: Fabric, console: Console) -> bool:
     data = GroupData.read(corpus, before.headless, before.share, before.limit, model.space)
     samples = data.samples(model, before.quiet, config.seed)
     moments = Moments.of(model, data.prepared, data.complete)
+    check_batch(len(moments.target), config.batch * fabric.world_size)
+    check_batch(len(samples), config.likelihood_batch * fabric.world_size)
     validation = data.validation(config.out, fabric, console)
     seed_iteration(config.seed, 0, 0)
     step = GroupRefineStep(model, samples, moments, validation, config)
+    if fabric.is_global_zero:
+        folder.prepare(settings, {name: given[name] for name in OPTIONS}, config.force)
+    fabric.barrier()
     return Loop(fabric, step, config, folder, console, metric="nll").run()

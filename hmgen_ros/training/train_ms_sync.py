@@ -148,6 +148,8 @@ class MsSyncTrainConfig(LoopConfig):
             raise ValueError(f"averaging and betas must lie in [0, 1), got {self.averaging}, {self.betas}")
         if not all(0.5 <= speed <= 2.0 for speed in self.speeds):
             raise ValueError(f"speeds must lie in [0.5, 2], got {self.speeds}")
+        if self.decay_from is not None and self.decay_from < 0:
+            raise ValueError(f"decay_from must be at least 0, got {self.decay_from}")
         check_ship(self.ship)
         self.generator()
         self.windows()
@@ -216,12 +218,12 @@ def train(config: MsSyncTrainConfig, console: Console | None = None) -> Path:
 def _run(config: MsSyncTrainConfig, fabric: Fabric, console: Console) -> tuple[bool, Corpus]:
     """Whether the run has come to its end, and what it was trained on."""
     folder, system = config.folder, SPEECH_SYSTEMS[config.system]
-    training, corpus = speech_of(config, "train")
+    settings = _settings(config)
     if fabric.is_global_zero:
-        options = {name: getattr(config, name) for name in OPTIONS}
-        folder.prepare(_settings(config), options, config.force)
+        folder.check(settings, config.force)
+    training, corpus = speech_of(config, "train")
     fabric.barrier()
-    if folder.finished(config.iterations):
+    if not config.force and folder.finished(config.iterations):
         console.print(f"{folder.path} is finished; --force starts over", highlight=False)
         return True, corpus
     held_out, unseen = speech_of(config, "validation")
@@ -229,6 +231,9 @@ def _run(config: MsSyncTrainConfig, fabric: Fabric, console: Console) -> tuple[b
     for name, part in (("training", corpus), ("validation", unseen)):
         console.print(describe(name, part), highlight=False)
     step = make_step(config, training, held_out)
+    if fabric.is_global_zero:
+        folder.prepare(settings, {name: getattr(config, name) for name in OPTIONS}, config.force)
+    fabric.barrier()
     return Loop(fabric, step, config, folder, console, metric=system.metric).run(), corpus
 
 

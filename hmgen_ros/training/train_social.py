@@ -167,11 +167,11 @@ def command(config: SocialTrainConfig) -> str:
 
 def _run(config: SocialTrainConfig, fabric: Fabric, console: Console) -> bool:
     """Whether the run has come to its end."""
-    folder = config.folder
+    folder, settings = config.folder, _settings(config)
     if fabric.is_global_zero:
-        folder.prepare(_settings(config), _options(config), config.force)
+        folder.check(settings, config.force)
     fabric.barrier()
-    if folder.finished(config.iterations):
+    if not config.force and folder.finished(config.iterations):
         console.print(f"{folder.path} is finished; --force starts over", highlight=False)
         return True
     warm = _warm_start(config, fabric, console)
@@ -181,7 +181,11 @@ def _run(config: SocialTrainConfig, fabric: Fabric, console: Console) -> bool:
     console.print(f"{len(training.observed)} training samples, {len(held_out.observed)} for validation")
     net = inception_net(training, config.sfid_iterations, config.out, fabric, console)
     validation = SocialValidation.of(net, training, held_out, config.validation_windows)
-    return Loop(fabric, make_step(config, training, validation, warm), config, folder, console).run()
+    step = make_step(config, training, validation, warm)
+    if fabric.is_global_zero:
+        folder.prepare(settings, _options(config), config.force)
+    fabric.barrier()
+    return Loop(fabric, step, config, folder, console).run()
 
 
 def _settings(config: SocialTrainConfig) -> dict[str, Any]:

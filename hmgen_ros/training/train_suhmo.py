@@ -17,7 +17,8 @@ from lightning_fabric.fabric import Fabric
 from rich.console import Console
 
 from hmgen_ros.data.ami import data_directory
-from hmgen_ros.data.tracks import Corpus, segments, tracks_of
+from hmgen_ros.data.track_parts import part_of
+from hmgen_ros.data.tracks import Corpus
 from hmgen_ros.generators.actor import Actor, ActorConfig
 from hmgen_ros.generators.framed_motion import FramedMotion
 from hmgen_ros.generators.hit_dvae import HitDvae, HitDvaeConfig
@@ -142,6 +143,8 @@ class SuhmoTrainConfig(LoopConfig):
             raise ValueError(f"averaging must lie in [0, 1), got {self.averaging}")
         if not all(0.0 <= beta < 1.0 for beta in self.betas):
             raise ValueError(f"betas must lie in [0, 1), got {self.betas}")
+        if self.decay_from is not None and self.decay_from < 0:
+            raise ValueError(f"decay_from must be at least 0, got {self.decay_from}")
         check_ship(self.ship)
         if not 0.0 < self.temperature <= 2.0:
             raise ValueError(f"temperature must lie in (0, 2], got {self.temperature}")
@@ -179,7 +182,7 @@ def train(config: SuhmoTrainConfig, console: Console | None = None) -> Path:
     """Train one system, or go on with its run; returns the run folder.
 
     Raises:
-        hmgen_ros.data.ami_raster.CorpusError: the tracks are missing or damaged.
+        hmgen_ros.data.ami_raster.CorpusError: the tracks are missing or damaged, or a part of them is empty.
         hmgen_ros.training.run_log.RunError: the run folder holds a run with other settings.
         hmgen_ros.training.loop.TrainingError: a loss became infinite.
         hmgen_ros.generators.weights.WeightsError: a file of the run is damaged.
@@ -201,17 +204,21 @@ def command(config: SuhmoTrainConfig) -> str:
 def _run(config: SuhmoTrainConfig, fabric: Fabric, console: Console) -> tuple[bool, Corpus]:
     """Whether the run has come to its end, and what it was trained on."""
     folder, system = config.folder, SYSTEMS[config.system]
-    training, held_out = (corpus_of(config, split) for split in ("train", "validation"))
+    settings = _settings(config)
     if fabric.is_global_zero:
-        folder.prepare(_settings(config), _options(config), config.force)
+        folder.check(settings, config.force)
+    training, held_out = (corpus_of(config, split) for split in ("train", "validation"))
     fabric.barrier()
-    if folder.finished(config.iterations):
+    if not config.force and folder.finished(config.iterations):
         console.print(f"{folder.path} is finished; --force starts over", highlight=False)
         return True, training
     console.print(f"[bold]{config.system}[/]: {system.text}", highlight=False)
     for name, corpus in (("training", training), ("validation", held_out)):
         console.print(describe(name, corpus), highlight=False)
     step = make_step(config, training, held_out)
+    if fabric.is_global_zero:
+        folder.prepare(settings, _options(config), config.force)
+    fabric.barrier()
     return Loop(fabric, step, config, folder, console, metric=system.metric).run(), training
 
 
@@ -279,8 +286,7 @@ def _judge_config(config: SuhmoTrainConfig) -> MotionJudgeConfig:
 
 def corpus_of(config: SuhmoTrainConfig, split: str) -> Corpus:
     """The pieces of tracks of one part; raises CorpusError as :func:`train` does."""
-    tracks = [track for track in tracks_of(data_directory(config.data)) if track.split == split]
-    return segments(tracks)
+    return part_of(data_directory(config.data), split)
 
 
 def _settings(config: SuhmoTrainConfig) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from hmgen_ros.training.loop_config import (
     OPTIONS,
     LoopConfig,
     batch_indices,
+    check_batch,
     check_ship,
     console_of,
     seed_iteration,
@@ -160,21 +161,25 @@ def train(config: SyncerTrainConfig, console: Console | None = None) -> Path:
 def _run(config: SyncerTrainConfig, fabric: Fabric, console: Console) -> tuple[bool, Corpus]:
     """Whether the run has come to its end, and what it was trained on."""
     folder = config.folder
+    settings = {name: value for name, value in asdict(config).items() if name not in (*OPTIONS, *_PLACES)}
+    # The rate falls over the whole run: its length decides the numbers, too.
+    settings["iterations"] = config.iterations
     if fabric.is_global_zero:
-        given = {name: value for name, value in asdict(config).items() if name not in (*OPTIONS, *_PLACES)}
-        # The rate falls over the whole run: its length decides the numbers, too.
-        given["iterations"] = config.iterations
-        options = {name: getattr(config, name) for name in OPTIONS if name != "iterations"}
-        folder.prepare(given, options, config.force)
-    fabric.barrier()
+        folder.check(settings, config.force)
     training, corpus = speech_part(config.data, "train")
-    if folder.finished(config.iterations):
+    fabric.barrier()
+    if not config.force and folder.finished(config.iterations):
         console.print(f"{folder.path} is finished; --force starts over", highlight=False)
         return True, corpus
     held_out, unseen = speech_part(config.data, "validation")
     for name, part in (("training", corpus), ("validation", unseen)):
         console.print(describe(name, part), highlight=False)
     step = SyncerStep(config, training, held_out)
+    if fabric.is_global_zero:
+        folder.prepare(
+            settings, {name: getattr(config, name) for name in OPTIONS if name != "iterations"}, config.force
+        )
+    fabric.barrier()
     return Loop(fabric, step, config, folder, console, metric="missed").run(), corpus
 
 
@@ -184,10 +189,15 @@ class SyncerStep:
     def __init__(
         self, config: SyncerTrainConfig, training: list[SpeechSegment], held_out: list[SpeechSegment]
     ) -> None:
-        """Lay out the windows and measure units; raises ValueError where no piece is long enough."""
+        """Lay out the windows and measure units.
+
+        Raises:
+            ValueError: no piece is long enough, or there are fewer windows than a batch takes.
+        """
         self._config = config
         told = [at_speed(piece, speed) for speed in (1.0, *config.speeds) for piece in training]
         self._windows = SpeechWindows(told, config.ticks, config.features, config.windows())
+        check_batch(len(self._windows), config.batch)
         known = {piece.segment.track.speaker for piece in training}
         self._unseen = [
             some(SpeechWindows(part, config.ticks, config.features))
