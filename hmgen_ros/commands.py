@@ -67,10 +67,10 @@ COMMANDS = {
         Library("training.train_suhmo", "SuhmoTrainConfig", "train"),
         "Train a system of the thesis' chapter 4 (SUHMo, its baselines and ablations), or ours, on landmark "
         "tracks.",
-        "examples: hmgen train suhmo --system suhmo_rnn --seed 1 | hmgen train suhmo --system noise_driven "
-        "--iterations 2500 --averaging 0.995 --by-duration --ship noise_driven | hmgen train suhmo --system "
-        "suhmo_transformer --size thesis --iterations 60000. The same command goes on with a run that was "
-        "stopped. Curves: tensorboard --logdir out/suhmo",
+        "examples: hmgen train suhmo --data tracks --system suhmo_rnn --seed 1 | hmgen train suhmo --system "
+        "noise_driven --iterations 2500 --averaging 0.995 --by-duration --ship noise_driven | hmgen train "
+        "suhmo --system suhmo_transformer --size thesis --iterations 60000. The same command goes on with a "
+        "run that was stopped. Curves: tensorboard --logdir out/suhmo",
     ),
     "train syncer": Command(
         Library("training.train_syncer", "SyncerTrainConfig", "train"),

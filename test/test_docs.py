@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from html import escape
 from pathlib import Path
@@ -33,6 +34,15 @@ def test_the_site_builds_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             assert escape(one.name) in topics
     # A card of a model that another page links to.
     assert (tmp_path / "models/group_attention.html").is_file()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/train.md"])
+def test_training_reads_the_folder_that_was_made_before(page: str) -> None:
+    """Without --data it would read what HMGEN_DATA names, or nothing."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    commands = re.findall(r"hmgen train \S+(?: --data data)?", text)
+    assert len(commands) >= 5
+    assert [command for command in commands if not command.endswith(" --data data")] == []
 
 
 def test_every_parameter_message_and_command_is_in_the_reference() -> None:
