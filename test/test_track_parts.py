@@ -43,7 +43,7 @@ def test_a_part_that_nobody_is_in(tmp_path: Path, split: str, name: str) -> None
 
 def test_one_speaker_of_a_manifest(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text("group,stem,speaker\na,x,obama\na,y,obama\n", encoding="utf-8")
-    with pytest.raises(CorpusError, match=r"2 tracks of 1 speaker \(column speaker of tracks_manifest\.csv\)"):
+    with pytest.raises(CorpusError, match=r"2 tracks of 1 speaker \(column speaker of tracks_manifest"):
         part_of(tmp_path, "validation")
     with pytest.raises(CorpusError, match="the validation part"):
         speech_part(tmp_path, "validation")

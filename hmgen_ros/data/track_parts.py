@@ -1,4 +1,4 @@
-"""One part of a folder of tracks, to train on or to validate with: that it is not empty, or else why it is."""
+"""One part of a folder of tracks, to train on or to validate with: not empty, or else why it is."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def tracks_in_part(folder: Path, split: str) -> list[Track]:
         told = f"column speaker of {MANIFEST}" if listed else f"without {MANIFEST} each file is one"
         speakers = len({track.speaker for track in tracks})
         raise CorpusError(
-            f"the {_name(split)} part of {folder} is empty: the folder holds {_count(len(tracks), 'track')} of "
-            f"{_count(speakers, 'speaker')} ({told}), and speakers are dealt out by their names, 80 % to "
+            f"the {_name(split)} part of {folder} is empty: the folder holds {_count(len(tracks), 'track')} "
+            f"of {_count(speakers, 'speaker')} ({told}), and speakers are dealt out by their names, 80 % to "
             "training, 10 % each to validation and test; add tracks of more speakers, some 30 in all"
         )
     return part

@@ -105,7 +105,8 @@ def create_backend(name: str, threads: int = 1, workers: int = 1) -> LandmarkBac
 
     Raises:
         ValueError: no such backend; names those that exist.
-        hmgen_ros.perception.mesh_files.ModelFileError: its package or weights are missing; says how to get them.
+        hmgen_ros.perception.mesh_files.ModelFileError: its package or weights are missing; says how
+            to get them.
     """
     if name not in BACKEND_MODULES:
         raise ValueError(f"unknown landmark backend {name!r}; choose one of {sorted(BACKEND_MODULES)}")
