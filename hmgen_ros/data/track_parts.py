@@ -26,7 +26,8 @@ def tracks_in_part(folder: Path, split: str) -> list[Track]:
     part = [track for track in tracks if track.split == split]
     if not part:
         # The draw is by name, so nothing but other speakers changes it; there is no column for the part.
-        listed = (folder / MANIFEST).is_file()
+        # Files that no manifest lists are speakers by the names of their own.
+        listed = any(track.speaker != track.name for track in tracks)
         told = f"column speaker of {MANIFEST}" if listed else f"without {MANIFEST} each file is one"
         speakers = len({track.speaker for track in tracks})
         raise CorpusError(
