@@ -8,13 +8,13 @@ stands for off camera or unknown. What the codes mean to us is decided in :mod:`
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hmgen_ros.data.npz_file import NpzError, read_npz
 from hmgen_ros.types import TICK_HZ
 
 #: Stands in a raster for a person who is off camera or was not annotated.
@@ -65,13 +65,12 @@ def load_rasters(path: Path) -> dict[str, NDArray[np.uint8]]:
         CorpusError: the file is missing or damaged, or a field has another shape or type or, where it
             may only be 0 or 1, other values.
     """
+    if not path.exists():
+        raise CorpusError(f"missing {path}, which index.json lists")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            rasters = {name: archive[name] for name in archive.files}
-    except FileNotFoundError as error:
-        raise CorpusError(f"missing {path}, which index.json lists") from error
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
-        raise CorpusError(f"{path} is damaged ({error}); copy it again") from error
+        rasters = read_npz(path)
+    except NpzError as error:
+        raise CorpusError(str(error)) from error
     for name in BINARY_FIELDS:
         if name not in rasters:
             raise CorpusError(f"{path}: field {name!r} is missing")

@@ -14,8 +14,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
@@ -25,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmgen_ros.data.ami_raster import CorpusError
+from hmgen_ros.data.npz_file import NpzError, read_npz
 from hmgen_ros.types import NUM_LANDMARKS, TICK_HZ
 
 #: Audio steps a tick, and coefficients of each.
@@ -134,25 +133,12 @@ def write_track_file(path: Path, track: TrackFile) -> None:
 
 def _fields(path: Path) -> dict[str, NDArray[Any]]:
     """Everything in an ``.npz``."""
+    if not path.exists():
+        raise CorpusError(f"missing {path}; copy it, or take its line out of the manifest")
     try:
-        with path.open("rb") as file:
-            if file.read(2) != b"PK":  # what else there is, NumPy would take for a pickle or one array
-                raise CorpusError(f"{path} is not an .npz file, whatever its name says; extract it again")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError as error:
-        raise CorpusError(f"missing {path}; copy it, or take its line out of the manifest") from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        ValueError,
-        OSError,
-        EOFError,
-        AttributeError,
-        RuntimeError,
-    ) as error:
-        reason = "it holds objects instead of numbers" if "allow_pickle" in str(error) else error
-        raise CorpusError(f"{path} is damaged ({reason}); copy or extract it again") from error
+        return read_npz(path)
+    except NpzError as error:
+        raise CorpusError(str(error)) from error
 
 
 def _number(path: Path, fields: dict[str, NDArray[Any]], name: str) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hmgen_ros.data.npz_file import read_npz
 from hmgen_ros.evaluation.perception_metrics import Interval, during
 from hmgen_ros.types import CONCURRENT_ACTIONS
 
@@ -246,10 +247,10 @@ def _place(path: Path, told: Mapping[str, Any], fps: float) -> Place | None:
 
 def _track_of_file(path: Path, label: str, fps: float) -> Place:
     """Arrays ``LABEL/eyes`` ``[T, 2, 2]`` and ``LABEL/visible`` ``[T]`` of an npz file."""
-    with np.load(path, allow_pickle=False) as file:
-        if f"{label}/eyes" not in file or f"{label}/visible" not in file:
-            raise ValueError(f"{path.name} holds no {label}/eyes and {label}/visible")
-        eyes, visible = file[f"{label}/eyes"].astype(np.float64), file[f"{label}/visible"].astype(np.float64)
+    arrays = read_npz(path)
+    if f"{label}/eyes" not in arrays or f"{label}/visible" not in arrays:
+        raise ValueError(f"{path.name} holds no {label}/eyes and {label}/visible")
+    eyes, visible = (arrays[f"{label}/{name}"].astype(np.float64) for name in ("eyes", "visible"))
     if eyes.shape != (len(visible), 2, 2):
         raise ValueError(f"{path.name}: {label}/eyes is {eyes.shape}, not ({len(visible)}, 2, 2)")
     return Place(eyes.mean(axis=1), np.linalg.norm(eyes[:, 0] - eyes[:, 1], axis=-1), visible, fps)
