@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
+from hmgen_ros.evaluation.result_file import check_writable, write_text
 from hmgen_ros.generators import weights
 from hmgen_ros.generators.group_forecaster import DEFAULT_ACTION_PREDICTOR
 from hmgen_ros.generators.head_forecaster import DEFAULT_MOTION_PREDICTOR
@@ -97,8 +98,12 @@ def models_check(config: ModelsCheckConfig, console: Console | None = None) -> l
     """Show, and write if asked, :func:`check_models`.
 
     Exits with 1 where a model that is needed is missing or damaged.
+
+    Raises:
+        ValueError: the file for the states cannot be written.
     """
     console = console or Console()
+    check_writable(config.json)
     states = check_models()
     shown = [state for state in states if config.all or state.use != "shipped" or state.bad]
     name, place = (Column(title, overflow="fold") for title in ("model", "where"))
@@ -113,8 +118,7 @@ def models_check(config: ModelsCheckConfig, console: Console | None = None) -> l
         if state.remedy:
             console.print(f"{state.name}: {state.remedy}", style="red" if state.bad else None, markup=False)
     if config.json is not None:
-        table_of = [asdict(state) for state in states]
-        config.json.write_text(json.dumps(table_of, indent=1) + "\n", encoding="utf-8")
+        write_text(config.json, json.dumps([asdict(state) for state in states], indent=1) + "\n")
     if any(state.bad for state in states):
         sys.exit(1)
     return states

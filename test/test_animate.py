@@ -395,6 +395,7 @@ def test_sound_that_begins_later_in_its_file(face_file: Path, model: Path, tmp_p
         ({"samples": 0}, "samples 1 to 8"),
         ({"samples": 8, "size": 2000}, "16000 pixels wide"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "below 2"),
         ({"size": 8}, "size"),
         ({"model": "nobody"}, DEFAULT_SPEECH_GENERATOR),
         ({"out": Path("a.avi")}, r"a.avi must end in \.mp4"),

@@ -167,6 +167,11 @@ def test_every_shipped_model_is_intact_and_exit_code_tells(tmp_path: Path) -> No
     assert all(row["licence"] for row in listed)
 
 
+def test_where_states_cannot_be_written_is_said_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="it is a folder; name a file"):
+        models_check(ModelsCheckConfig(json=tmp_path), Console(quiet=True))
+
+
 def test_missing_and_damaged_models_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = weights.read_manifest(resource(weights.MANIFEST))
     source = resource(weights.MANIFEST).parent / entries["syncer"]["file"]

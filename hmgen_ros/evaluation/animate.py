@@ -30,6 +30,7 @@ from hmgen_ros.evaluation.animate_inputs import (
 )
 from hmgen_ros.evaluation.animate_outputs import check_paths, numbered, write_film, write_raster, write_track
 from hmgen_ros.generators.head_frame import head_frame
+from hmgen_ros.generators.interface import SEED_LIMIT
 from hmgen_ros.generators.ms_sync import MsSync
 from hmgen_ros.generators.speech_models import (
     DEFAULT_SPEECH_GENERATOR,
@@ -56,7 +57,7 @@ class AnimateConfig:
         speech: any sound, or a video with sound.
         out: the film, an .mp4.
         model: a shipped speech-driven generator, or a .safetensors file of one.
-        seed: of the motion, at least 0.
+        seed: of the motion, at least 0 and below 2⁶³.
         samples: ways to speak it, side by side, 1 to 8.
         picture: draw over the picture, dimmed; else on black.
         static: show the face that does not move on the left, in white.
@@ -85,9 +86,9 @@ class AnimateConfig:
     raster: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.seed < 0 or not 1 <= self.samples <= 8 or not 64 <= self.size <= 2160:
+        if not 0 <= self.seed < SEED_LIMIT or not 1 <= self.samples <= 8 or not 64 <= self.size <= 2160:
             raise ValueError(
-                "seed must be at least 0, samples 1 to 8 and size 64 to 2160, got "
+                "seed must be at least 0 and below 2^63, samples 1 to 8 and size 64 to 2160, got "
                 f"{self.seed}, {self.samples} and {self.size}"
             )
         if (width := (self.samples + self.static) * self.size) > _WIDEST:

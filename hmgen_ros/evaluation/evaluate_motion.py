@@ -24,7 +24,6 @@ from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.evaluation.motion_inception import MotionInception
 from hmgen_ros.evaluation.motion_reference import HORIZONS
 from hmgen_ros.evaluation.motion_scores import (
-    SEED_LIMIT,
     NotFinite,
     Reference,
     TooFewWindows,
@@ -43,6 +42,7 @@ from hmgen_ros.evaluation.track_choice import (
     what_is_left,
 )
 from hmgen_ros.generators import head_forecaster
+from hmgen_ros.generators.interface import SEED_LIMIT
 
 #: Columns on the screen; the JSON has more.
 _SHOWN = (

@@ -44,7 +44,7 @@ from hmgen_ros.evaluation.result_file import check_writable, without_nan, write_
 from hmgen_ros.evaluation.result_tables import result_table
 from hmgen_ros.generators import group_forecaster
 from hmgen_ros.generators.action_space import ABSENT, ActionSpace
-from hmgen_ros.generators.interface import ActionPredictor
+from hmgen_ros.generators.interface import SEED_LIMIT, ActionPredictor
 from hmgen_ros.types import TICK_HZ
 
 REPLICATES = 1000
@@ -63,7 +63,7 @@ class EvaluateSocialConfig:
             and people that no shipped model was trained on; of a folder of other recordings all of them.
         stride: ticks (0.04 s) between forecasts, at least 1.
         samples: sampled futures a forecast, at least 1.
-        seed: of the futures, the bootstrap and the control, at least 0.
+        seed: of the futures, the bootstrap and the control, at least 0 and below 2⁶³.
         models: names of the models; all by default. The shipped default always takes part.
         device: torch device.
         plots: folder for the calibration plot; none is drawn without it. Needs matplotlib.
@@ -85,10 +85,10 @@ class EvaluateSocialConfig:
     def __post_init__(self) -> None:
         if self.split not in CHOICES:
             raise ValueError(f"no split {self.split!r}; there are {', '.join(CHOICES)}")
-        if min(self.stride, self.samples) < 1 or self.seed < 0:
+        if min(self.stride, self.samples) < 1 or not 0 <= self.seed < SEED_LIMIT:
             raise ValueError(
-                f"stride and samples must be at least 1 and seed at least 0, got {self.stride}, "
-                f"{self.samples} and {self.seed}"
+                f"stride and samples must be at least 1, and seed at least 0 and below 2^63, got "
+                f"{self.stride}, {self.samples} and {self.seed}"
             )
         known = group_forecaster.ACTION_PREDICTORS
         if unknown := [name for name in self.models if name not in known]:

@@ -21,13 +21,14 @@ from rich.table import Table
 from hmgen_ros.data.speech_tracks import speech_segments
 from hmgen_ros.evaluation.machine import machine
 from hmgen_ros.evaluation.motion_inception import MotionInception
-from hmgen_ros.evaluation.motion_scores import SEED_LIMIT, NotFinite
+from hmgen_ros.evaluation.motion_scores import NotFinite
 from hmgen_ros.evaluation.result_file import check_writable, without_nan, write_result
 from hmgen_ros.evaluation.speech_reference import FEW, SpeechReference
 from hmgen_ros.evaluation.speech_scores import real_scores, score_speaker, static_scores
 from hmgen_ros.evaluation.sync_files import score_file
 from hmgen_ros.evaluation.track_choice import check_split, choose_tracks, cleaned_text, what_is_left
 from hmgen_ros.generators import weights
+from hmgen_ros.generators.interface import SEED_LIMIT
 from hmgen_ros.generators.speech_models import (
     DEFAULT_SPEECH_GENERATOR,
     SPEECH_GENERATORS,

@@ -44,8 +44,6 @@ _TAIL = 200
 _STILL = 1e-6
 #: Heads generated at once.
 _AT_ONCE = 256
-#: Seeds must be below; torch takes them up to twice as far, and a few more are counted on from each.
-SEED_LIMIT = 2**63
 Scores = dict[str, float | None]
 
 

@@ -15,12 +15,11 @@ from torch import Tensor
 
 from hmgen_ros.evaluation.face_film import COLOURS, WHITE
 from hmgen_ros.evaluation.motion_raster import RasterSettings, raster
-from hmgen_ros.evaluation.motion_scores import SEED_LIMIT
 from hmgen_ros.evaluation.result_file import check_writable
 from hmgen_ros.evaluation.track_choice import check_split, choose_tracks, what_is_left
 from hmgen_ros.generators import head_forecaster, motion_models
 from hmgen_ros.generators.head_frame import head_frame, to_frame
-from hmgen_ros.generators.interface import MotionPredictor
+from hmgen_ros.generators.interface import SEED_LIMIT, MotionPredictor
 from hmgen_ros.types import TICK_HZ, TICK_NS
 from hmgen_ros.viewing.video_writer import VideoWriter
 

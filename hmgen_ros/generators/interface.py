@@ -154,6 +154,8 @@ class ActionPredictor(StreamingPredictor[State]):
         return Futures(sampled, torch.from_numpy(table).reshape(shape).to(sampled.device))
 
 
+#: Seeds must be below; torch takes them up to twice as far, and a few more are counted on from each.
+SEED_LIMIT = 2**63
 #: More than an hour at 25 Hz, and 54 MB a head.
 MOST_STEPS = 100_000
 
