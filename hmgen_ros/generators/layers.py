@@ -258,3 +258,9 @@ class NormLSTM(nn.Module):
         masks = None if mask is None else mask.t().unsqueeze(-1).unbind(0)
         outputs, state = self.run(projected, masks=masks)
         return torch.stack(outputs, dim=1), state
+
+
+def inverse_softplus(value: Tensor) -> Tensor:
+    """What softplus makes positive numbers of; as from 1e-6 on of smaller ones."""
+    small: Tensor = torch.expm1(value.clamp(max=20.0)).clamp(min=1e-6).log()
+    return torch.where(value > 20.0, value, small)

@@ -256,7 +256,8 @@ class MsSync(NoiseDriven):
             return {"expected": core.unheard}
         mean, loose = weights.foreseen(core, far, hidden, first)
         deviation = functional.softplus(loose) + weights.smallest
-        return {"expected": mean, "deviation": deviation, "unheard": mean, "loose": loose}
+        expected, deviation = core.smooth(mean, deviation) if self.config.smoothed else (mean, deviation)
+        return {"expected": expected, "deviation": deviation, "unheard": mean, "loose": loose}
 
     def _hearing(
         self, weights: TickWeights, core: NoiseDrivenState, sound: Tensor | None, tick: int
@@ -275,7 +276,10 @@ class MsSync(NoiseDriven):
             return {"expected": expected}
         # The weaker directions tremble as they do unheard.
         loose = torch.addmm(core.loose, spoken.loose, weights.strongest)
-        return {"expected": expected, "deviation": functional.softplus(loose) + weights.smallest}
+        deviation = functional.softplus(loose) + weights.smallest
+        if self.config.smoothed:
+            expected, deviation = core.smooth(expected, deviation)
+        return {"expected": expected, "deviation": deviation}
 
     def _following(self, weights: TickWeights, core: NoiseDrivenState, noise: Tensor | None) -> Tensor:
         return super()._following(weights, core, noise if self.config.noise else None)

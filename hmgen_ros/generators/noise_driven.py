@@ -11,6 +11,9 @@ has generated itself are compared with what the head did, at many time scales. O
 to nothing about the weak forces that bring a head back within seconds, and so heads trained by it wander off.
 Some of the training looks at where heads are after many seconds of free motion: as anywhere on their tracks.
 
+Tracks have been smoothed, and hardly tremble. Velocities that are drawn anew at each tick would, and never
+quite rest; so they are drawn rough, and smoothed by the weights of the tracks (``smoothed``).
+
 Velocities are described along the directions in which the unpredictable parts are uncorrelated, so that a
 size of the noise for each is enough. The linear prediction knows how far the head is from the pose that its
 frame was made from, in each of these directions: this draws it back, however long it runs. The LSTM sees that
@@ -27,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hmgen_ros.generators.framed_motion import POSE, FramedMotion, chosen
-from hmgen_ros.generators.layers import lstm_gates
+from hmgen_ros.generators.layers import inverse_softplus, lstm_gates
 from hmgen_ros.generators.noise_driven_state import NoiseDrivenConfig, NoiseDrivenState, TickWeights
 from hmgen_ros.generators.prepared import Prepared
 from hmgen_ros.generators.reused import Reused
@@ -87,7 +90,7 @@ class NoiseDriven(Prepared[TickWeights], FramedMotion[NoiseDrivenState]):
         poses, place, intent, hidden = (self.mean.new_zeros((slots, size)) for size in sizes)
         ones, moved = torch.ones_like(poses), torch.zeros_like(poses[:, :1], dtype=torch.bool)
         return NoiseDrivenState(
-            poses, poses, place, place, poses, poses, moved, poses, ones, intent, hidden, hidden
+            poses, poses, place, place, poses, poses, moved, poses, ones, intent, hidden, hidden, poses, poses
         )
 
     def core_observe(self, core: NoiseDrivenState, pose: Tensor, first: Tensor) -> NoiseDrivenState:
@@ -96,7 +99,7 @@ class NoiseDriven(Prepared[TickWeights], FramedMotion[NoiseDrivenState]):
 
     def core_go_on(self, core: NoiseDrivenState, pose: Tensor) -> NoiseDrivenState:
         """Take in one pose of its own."""
-        return self._take_in(self.prepared, core, pose)
+        return self._take_in(self.prepared, core, pose, free=True)
 
     def core_next(self, core: NoiseDrivenState, pose: Tensor, generator: torch.Generator | None) -> Tensor:
         """The pose one tick later, drawn, or the expected one."""
@@ -168,7 +171,7 @@ class NoiseDriven(Prepared[TickWeights], FramedMotion[NoiseDrivenState]):
             for tick in range(wandered):
                 core = self._hearing(weights, core, sound, tick)
                 pose = self._following(weights, core, torch.randn_like(core.pose))
-                core = self._take_in(weights, core, self.plausible(pose, reference, core.pose))
+                core = self._take_in(weights, core, self.plausible(pose, reference, core.pose), free=True)
         return self._go_on(weights, core, steps, sound, wandered)
 
     def _go_on(
@@ -179,7 +182,7 @@ class NoiseDriven(Prepared[TickWeights], FramedMotion[NoiseDrivenState]):
         for tick in range(begin, begin + steps):
             core = self._hearing(weights, core, sound, tick)
             pose = self._following(weights, core, torch.randn_like(core.pose))
-            core = self._take_in(weights, core, pose)
+            core = self._take_in(weights, core, pose, free=True)
             future.append(pose)
         return torch.stack(future, dim=1)
 
@@ -193,13 +196,13 @@ class NoiseDriven(Prepared[TickWeights], FramedMotion[NoiseDrivenState]):
             poses: ``[R, T, 136]`` training tracks in head frames, ``T`` at least 4.
             reference: ``[R, 136]`` the poses that the frames were made from.
         """
-        units = velocity_units(poses, reference, self.config.directions)
+        units = velocity_units(poses, reference, self.config.directions, self.config.smoothed)
         for buffer in ("mean", "into", "back", "nearer"):
             self.get_buffer(buffer).copy_(getattr(units, buffer))
         self.linear.weight.copy_(units.linear)
-        later = _inverse_softplus(units.rest.clamp(min=1e-3)).float()
+        later = inverse_softplus(units.rest.clamp(min=1e-3)).float()
         self.drawn.bias[POSE:] = later
-        self.opening[POSE:] = _inverse_softplus(torch.ones_like(later)) - later
+        self.opening[POSE:] = inverse_softplus(torch.ones_like(later)) - later
         self.changed()
 
     def prepare(self) -> TickWeights:
@@ -237,15 +240,27 @@ class NoiseDriven(Prepared[TickWeights], FramedMotion[NoiseDrivenState]):
         return self._take_in(weights, self._begun(pose, reference), pose, every)
 
     def _take_in(
-        self, weights: TickWeights, core: NoiseDrivenState, pose: Tensor, first: Tensor | None = None
+        self,
+        weights: TickWeights,
+        core: NoiseDrivenState,
+        pose: Tensor,
+        first: Tensor | None = None,
+        free: bool = False,
     ) -> NoiseDrivenState:
-        """The state after ``[N, 136]`` poses; a first one, if ``[N]`` bool says so, is what the state has."""
+        """The state after ``[N, 136]`` poses, seen or, if ``free``, its own.
+
+        A first one, if ``[N]`` bool says so, is what the state has.
+        """
         # Differences first: in the units of the weakest directions, the rounding of whole poses is not small.
         velocity = (pose - core.pose) @ weights.along
         before = torch.where(core.moved, core.velocity, velocity)
-        surprise = ((velocity - core.expected) / core.deviation).clamp(-_SURPRISE, _SURPRISE)
+        apart = (velocity - core.expected) / core.deviation
+        surprise = apart.clamp(-_SURPRISE, _SURPRISE)
         moved = torch.ones_like(core.moved) if first is None else ~first.unsqueeze(1)
+        own = self.config.smoothed and free
+        rough, rough_before = core.roughen(velocity, apart == surprise) if own else (velocity, before)
         core = replace(core, pose=pose, velocity=velocity, before=before, moved=moved)
+        core = replace(core, rough=rough, rough_before=rough_before)
         return self._read(weights, core, surprise, None if first is None else ~moved)
 
     def _intending(self, weights: TickWeights, core: NoiseDrivenState, intent: Tensor) -> NoiseDrivenState:
@@ -274,7 +289,10 @@ class NoiseDriven(Prepared[TickWeights], FramedMotion[NoiseDrivenState]):
     ) -> dict[str, Tensor]:
         """Fields of the state: what is expected of the next velocity."""
         mean, loose = weights.foreseen(core, far, hidden, first)
-        return {"expected": mean, "deviation": functional.softplus(loose) + weights.smallest}
+        deviation = functional.softplus(loose) + weights.smallest
+        if self.config.smoothed:
+            mean, deviation = core.smooth(mean, deviation)
+        return {"expected": mean, "deviation": deviation}
 
     def _hearing(
         self, weights: TickWeights, core: NoiseDrivenState, sound: Tensor | None, tick: int
@@ -289,8 +307,3 @@ class NoiseDriven(Prepared[TickWeights], FramedMotion[NoiseDrivenState]):
             size = 1.0 if self.training else self.config.temperature
             velocity = torch.addcmul(velocity, core.deviation, noise, value=size)
         return torch.addmm(core.pose, velocity, weights.back)
-
-
-def _inverse_softplus(value: Tensor) -> Tensor:
-    small: Tensor = torch.expm1(value.clamp(max=20.0)).clamp(min=1e-6).log()
-    return torch.where(value > 20.0, value, small)

@@ -19,6 +19,9 @@ class NoiseDrivenConfig:
         hidden: size of the LSTM's state.
         intent: numbers drawn once for each stretch of free motion.
         directions: main directions that poses are described by.
+        smoothed: velocities are drawn rough and then smoothed as tracks are when they are read
+            (:mod:`hmgen_ros.data.tracks`). Those hardly tremble, and nothing that is drawn anew at each tick
+            and not smoothed could be like them.
         temperature: what the noise of velocities is multiplied by in use, but not while training. There are
             few people to learn from, so that a training set's own liveliness is learned, and others are
             calmer or livelier; of a value below 1, futures are calmer and more alike.
@@ -30,6 +33,7 @@ class NoiseDrivenConfig:
     hidden: int = 128
     intent: int = 16
     directions: int = 48
+    smoothed: bool = False
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
@@ -57,6 +61,9 @@ class NoiseDrivenState:
         deviation: ``[N, 136]`` standard deviation of it.
         intent: ``[N, I]``, zero while only observing.
         hidden, cell: ``[N, H]``.
+        rough: ``[N, 136]`` the last velocity before it was smoothed, where it is smoothed; the last velocity
+            of heads that are seen.
+        rough_before: ``[N, 136]`` the one before.
     """
 
     pose: Tensor
@@ -71,6 +78,27 @@ class NoiseDrivenState:
     intent: Tensor
     hidden: Tensor
     cell: Tensor
+    rough: Tensor
+    rough_before: Tensor
+
+    def smooth(self, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the next velocity from those of the rough one, ``[N, 136]`` each.
+
+        A head's first velocity is not smoothed, for there is nothing before it.
+        """
+        smooth = 0.25 * (mean + self.rough_before) + 0.5 * self.rough
+        return torch.where(self.moved, smooth, mean), torch.where(self.moved, 0.25 * deviation, deviation)
+
+    def roughen(self, velocity: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Last rough velocity and the one before, ``[N, 136]`` each, of heads that move by themselves.
+
+        Args:
+            velocity: ``[N, 136]`` the last one.
+            drawn: ``[N, 136]`` bool: it was drawn by what :meth:`smooth` gave; else the head was drawn back
+                into its limits, and goes on from there.
+        """
+        rough, known = 4.0 * velocity - 2.0 * self.rough - self.rough_before, drawn & self.moved
+        return torch.where(known, rough, velocity), torch.where(known, self.rough, self.velocity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +116,8 @@ class TickWeights:
         begins: ``[4 H]`` what is added to them at a first pose.
         drawn: ``H`` to 272, from the LSTM to the mean of the next velocity and how much of it is drawn.
         opening: ``[272]`` what is added to that at a first pose.
-        linear: ``[408, 136]`` from the last two velocities and how far the head is from home to the mean.
+        linear: ``[408, 136]`` from the last two rough velocities and how far the head is from home to the
+            mean.
     """
 
     along: Tensor
@@ -120,5 +149,5 @@ class TickWeights:
         if first is not None:
             given = given + first * self.opening
         mean, loose = torch.split_with_sizes(given, [POSE, POSE], dim=1)
-        known = torch.cat([core.velocity, core.before, far], dim=1)
+        known = torch.cat([core.rough, core.rough_before, far], dim=1)
         return torch.addmm(mean, known, self.linear), loose

@@ -10,6 +10,9 @@ from torch import Tensor
 #: Directions in which hardly anything moves are measured in this part of the largest unit, or rounding would
 #: be taken for motion.
 _FLAT = 2e-3
+#: Smoothing with weights 1, 2, 1 leaves nothing at 12.5 Hz that could be brought back, and hardly anything
+#: near it: undone is (1 + z)² with this instead of 1. By then the first, guessed, velocities are forgotten.
+_UNDONE, _GUESSED = 0.6, 16
 
 
 class VelocityUnits(NamedTuple):
@@ -35,13 +38,16 @@ class VelocityUnits(NamedTuple):
 
 
 @torch.no_grad()
-def velocity_units(poses: Tensor, reference: Tensor, directions: int) -> VelocityUnits:
+def velocity_units(
+    poses: Tensor, reference: Tensor, directions: int, smoothed: bool = False
+) -> VelocityUnits:
     """Measure them.
 
     Args:
         poses: ``[R, T, 136]`` training tracks in head frames, ``T`` at least 4.
         reference: ``[R, 136]`` the poses that the frames were made from.
         directions: ``K``, how many main ones of poses.
+        smoothed: the tracks have been, and it is the rough velocities before that are predicted.
     """
     flat = poses.flatten(0, 1)
     mean = flat.mean(0)
@@ -53,18 +59,34 @@ def velocity_units(poses: Tensor, reference: Tensor, directions: int) -> Velocit
     unit = unit.clamp(min=_FLAT * float(unit.max()))
     into = torch.cat([axes / unit, (vectors[:, -directions:] / spread).float()], dim=1)
     along = velocity @ axes / unit
-    away = ((poses - reference.unsqueeze(1)) @ axes / unit)[:, 2:-1]
-    nearer = away.flatten(0, 1).square().mean(0).clamp(min=1.0).rsqrt()
-    linear, rest = _linear(along, away * nearer)
+    away = ((poses - reference.unsqueeze(1)) @ axes / unit)[:, :-1]
+    nearer = away[:, 2:].flatten(0, 1).square().mean(0).clamp(min=1.0).rsqrt()
+    if smoothed:
+        along = _rough(along)
+    # The first rough ones are a guess.
+    begin = min(_GUESSED, along.shape[1] // 2) if smoothed else 2
+    linear, rest = _linear(along, away * nearer, begin)
     return VelocityUnits(mean, into, (axes * unit).T, nearer, linear, rest)
 
 
-def _linear(along: Tensor, away: Tensor) -> tuple[Tensor, Tensor]:
-    """``[136, 408]`` and ``[136]``: velocities predicted, and what is left over."""
-    known = torch.cat([along[:, 1:-1], along[:, :-2], away], dim=-1)
+def _rough(along: Tensor) -> Tensor:
+    """``[R, T, 136]`` velocities before they were smoothed with weights 1, 2, 1, as near as can be told."""
+    keeps = _UNDONE
+    whole = (1.0 + keeps) ** 2
+    rough = before = along[:, 0]
+    found = []
+    for velocity in along.unbind(1):
+        rough, before = whole * velocity - 2.0 * keeps * rough - keeps**2 * before, rough
+        found.append(rough)
+    return torch.stack(found, dim=1)
+
+
+def _linear(along: Tensor, away: Tensor, begin: int) -> tuple[Tensor, Tensor]:
+    """``[136, 408]`` and ``[136]``: velocities predicted from tick ``begin`` on, and what is left over."""
+    known = torch.cat([along[:, begin - 1 : -1], along[:, begin - 2 : -2], away[:, begin:]], dim=-1)
     # Quiet heads count as much as lively ones.
     weight = along.square().mean(dim=(1, 2), keepdim=True).clamp(min=1e-6).rsqrt()
-    rows, now = ((part * weight).flatten(0, 1).double() for part in (known, along[:, 2:]))
+    rows, now = ((part * weight).flatten(0, 1).double() for part in (known, along[:, begin:]))
     # A trace of ridge: some directions hardly ever move.
     ridge = 1e-2 * len(rows) * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
     solved = torch.linalg.solve(rows.T @ rows + ridge, rows.T @ now)

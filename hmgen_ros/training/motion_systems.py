@@ -152,6 +152,7 @@ SYSTEMS: Mapping[str, MotionSystem] = {
         "ours: LSTM driven by noise, trained by the energy score of its own futures",
         model="noise_driven",
         objective="energy",
+        generator={"smoothed": True},
         seeds=5,
         small={"generator_rate": 1e-3},
     ),
