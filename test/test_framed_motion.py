@@ -33,6 +33,9 @@ MAKERS: dict[str, Callable[[], Model]] = {
         NoiseDrivenConfig(hidden=24, intent=4, directions=8, smoothed=True)
     ),
     "ms_sync": lambda: MsSync(MsSyncConfig(hidden=24, intent=4, directions=8, channels=6, width=12)),
+    "ms_sync_smoothed": lambda: MsSync(
+        MsSyncConfig(hidden=24, intent=4, directions=8, channels=6, width=12, smoothed=True)
+    ),
     "actor": lambda: Actor(ActorConfig(width=16, layers=1, heads=2, feed=32)),
     "hit_dvae": lambda: HitDvae(HitDvaeConfig(width=16, layers=1, heads=2, feed=32, content=3, latent=4)),
 }

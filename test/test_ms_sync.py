@@ -47,7 +47,16 @@ def seen(model: MsSync, heads: Tensor) -> FramedState[Any]:
     return model.step(model.initial_state(len(heads)), heads)[0]
 
 
-@pytest.fixture(params=[{}, {"noise": False}, {"multi_scale": False}, {"look_ahead": 0}, {"look_ahead": 1}])
+@pytest.fixture(
+    params=[
+        {},
+        {"noise": False},
+        {"smoothed": True},
+        {"multi_scale": False},
+        {"look_ahead": 0},
+        {"look_ahead": 1},
+    ]
+)
 def model(request: pytest.FixtureRequest) -> MsSync:
     return made(**request.param)
 
@@ -204,6 +213,7 @@ def test_a_live_sound_moves_a_head_as_its_recording_does() -> None:
         ({"look_ahead": -1}, "look_ahead"),
         ({"look_ahead": 26}, "look_ahead"),
         ({"channels": 0}, "channels"),
+        ({"smoothed": True, "noise": False}, "smoothed goes with noise"),
     ],
 )
 def test_settings_out_of_range_are_named(changes: dict[str, Any], text: str) -> None:

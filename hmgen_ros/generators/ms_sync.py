@@ -58,6 +58,8 @@ class MsSyncConfig(NoiseDrivenConfig):
             raise ValueError(f"no features {self.features!r}; there are {', '.join(KINDS)}")
         if min(self.channels, self.width) < 1:
             raise ValueError(f"channels and width must be at least 1, got {self.channels}, {self.width}")
+        if self.smoothed and not self.noise:
+            raise ValueError("smoothed goes with noise: what follows the sound alone does not tremble")
         if not 0 <= self.look_ahead <= TICK_HZ:
             raise ValueError(f"look_ahead must lie between 0 and {TICK_HZ} ticks, got {self.look_ahead}")
 
