@@ -257,8 +257,10 @@ class NoiseDriven(Prepared[TickWeights], FramedMotion[NoiseDrivenState]):
         apart = (velocity - core.expected) / core.deviation
         surprise = apart.clamp(-_SURPRISE, _SURPRISE)
         moved = torch.ones_like(core.moved) if first is None else ~first.unsqueeze(1)
-        own = self.config.smoothed and free
-        rough, rough_before = core.roughen(velocity, apart == surprise) if own else (velocity, before)
+        rough, rough_before = velocity, before
+        if self.config.smoothed:
+            limit = _SURPRISE * max(1.0, self.config.temperature)
+            rough, rough_before = core.roughen(velocity, apart.abs() <= limit if free else None)
         core = replace(core, pose=pose, velocity=velocity, before=before, moved=moved)
         core = replace(core, rough=rough, rough_before=rough_before)
         return self._read(weights, core, surprise, None if first is None else ~moved)

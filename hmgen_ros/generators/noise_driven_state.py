@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hmgen_ros.generators.framed_motion import POSE
 from hmgen_ros.generators.reused import Reused
+from hmgen_ros.generators.velocity_units import UNDONE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +62,9 @@ class NoiseDrivenState:
         deviation: ``[N, 136]`` standard deviation of it.
         intent: ``[N, I]``, zero while only observing.
         hidden, cell: ``[N, H]``.
-        rough: ``[N, 136]`` the last velocity before it was smoothed, where it is smoothed; the last velocity
-            of heads that are seen.
-        rough_before: ``[N, 136]`` the one before.
+        rough: ``[N, 136]`` the last velocity as it was before it was smoothed; the last velocity itself where
+            nothing is smoothed, or where it is the first one.
+        rough_before: ``[N, 136]`` the one before, alike; the last one again where not known.
     """
 
     pose: Tensor
@@ -89,16 +90,19 @@ class NoiseDrivenState:
         smooth = 0.25 * (mean + self.rough_before) + 0.5 * self.rough
         return torch.where(self.moved, smooth, mean), torch.where(self.moved, 0.25 * deviation, deviation)
 
-    def roughen(self, velocity: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Last rough velocity and the one before, ``[N, 136]`` each, of heads that move by themselves.
+    def roughen(self, velocity: Tensor, drawn: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The last rough velocity and the one before, ``[N, 136]`` each; of a first velocity, it for both.
 
         Args:
             velocity: ``[N, 136]`` the last one.
-            drawn: ``[N, 136]`` bool: it was drawn by what :meth:`smooth` gave; else the head was drawn back
-                into its limits, and goes on from there.
+            drawn: ``[N, 136]`` bool: the head has moved by itself, as :meth:`smooth` said; where not, it was
+                drawn back into its limits, and goes on from how it moved. None: it was seen.
         """
-        rough, known = 4.0 * velocity - 2.0 * self.rough - self.rough_before, drawn & self.moved
-        return torch.where(known, rough, velocity), torch.where(known, self.rough, self.velocity)
+        keeps = UNDONE if drawn is None else 1.0
+        rough = (1.0 + keeps) ** 2 * velocity - 2.0 * keeps * self.rough - keeps**2 * self.rough_before
+        known = self.moved if drawn is None else self.moved & drawn
+        before = torch.where(self.moved, torch.where(known, self.rough, self.velocity), velocity)
+        return torch.where(known, rough, velocity), before
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ from torch import Tensor
 #: Directions in which hardly anything moves are measured in this part of the largest unit, or rounding would
 #: be taken for motion.
 _FLAT = 2e-3
-#: Smoothing with weights 1, 2, 1 leaves nothing at 12.5 Hz that could be brought back, and hardly anything
-#: near it: undone is (1 + z)² with this instead of 1. By then the first, guessed, velocities are forgotten.
-_UNDONE, _GUESSED = 0.6, 16
+#: The smoothing of tracks, weights 1, 2, 1, takes away what is at 12.5 Hz, so that it cannot be undone as a
+#: whole: undone is a filter of weights 1, 2 k, k² with this k.
+UNDONE = 0.6
+#: Ticks after which it does not matter any more that the first rough velocities are a guess.
+_GUESSED = 16
 
 
 class VelocityUnits(NamedTuple):
@@ -26,7 +28,8 @@ class VelocityUnits(NamedTuple):
         nearer: ``[136]`` one over how far heads go along the directions of velocities.
         linear: ``[136, 408]`` velocity from the last two and from how far the head is from home, the latter
             times ``nearer``.
-        rest: ``[136]`` standard deviation of what this leaves over.
+        rest: ``[136]`` standard deviation of what this leaves over; both of rough velocities where tracks were
+            smoothed.
     """
 
     mean: Tensor
@@ -63,20 +66,17 @@ def velocity_units(
     nearer = away[:, 2:].flatten(0, 1).square().mean(0).clamp(min=1.0).rsqrt()
     if smoothed:
         along = _rough(along)
-    # The first rough ones are a guess.
-    begin = min(_GUESSED, along.shape[1] // 2) if smoothed else 2
+    begin = max(2, min(_GUESSED, along.shape[1] // 2)) if smoothed else 2
     linear, rest = _linear(along, away * nearer, begin)
     return VelocityUnits(mean, into, (axes * unit).T, nearer, linear, rest)
 
 
 def _rough(along: Tensor) -> Tensor:
     """``[R, T, 136]`` velocities before they were smoothed with weights 1, 2, 1, as near as can be told."""
-    keeps = _UNDONE
-    whole = (1.0 + keeps) ** 2
     rough = before = along[:, 0]
     found = []
     for velocity in along.unbind(1):
-        rough, before = whole * velocity - 2.0 * keeps * rough - keeps**2 * before, rough
+        rough, before = (1.0 + UNDONE) ** 2 * velocity - 2.0 * UNDONE * rough - UNDONE**2 * before, rough
         found.append(rough)
     return torch.stack(found, dim=1)
 
