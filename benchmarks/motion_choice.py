@@ -3,8 +3,9 @@
     python benchmarks/motion_choice.py --runs out/suhmo [--data FOLDER] [--temperatures 0.7 0.8 0.9]
 
 For every run whose ``best.safetensors`` is there: its dynamics measures at 40 and 80 ticks, each over that of
-the shipped model it is compared with (hit_dvae), and the geometric mean of these twelve ratios; below 1 is
-nearer to real heads. Of every model the mean of some draws is taken. The test part is not read.
+the shipped model it is compared with (hit_dvae), and the geometric mean of these ratios, twelve where tracks
+are long enough; below 1 is nearer to real heads. Of every model the mean of some draws is taken. The test
+part is not read.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def scores_of(model: FramedMotion[Any], reference: Reference, draws: int) -> dic
             future = futures_of(model, horizon.start, ticks, seed, "cpu")
             scores = horizon_scores(horizon, future, reference)
             for name in (f"{measure}_{ticks}" for measure in MEASURES):
-                found.setdefault(name, []).append(float(scores[name] or 0.0))
+                if (value := scores[name]) is None:
+                    raise ValueError(f"{name} cannot be had on these tracks")
+                found.setdefault(name, []).append(value)
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
@@ -71,6 +74,8 @@ def compare(args: argparse.Namespace, console: Console) -> dict[str, dict[str, f
     Raises:
         RuntimeError, ValueError, OSError: files are missing or damaged.
     """
+    if args.draws < 1:
+        raise ValueError(f"draws must be at least 1, got {args.draws}")
     paths = sorted(file.parent for file in args.runs.glob("*/best.safetensors"))
     if not paths:
         raise ValueError(f"no best.safetensors in the folders in {args.runs}; give hmgen train suhmo's --out")
@@ -86,6 +91,8 @@ def compare(args: argparse.Namespace, console: Console) -> dict[str, dict[str, f
                     found[name] = ratios(scores_of(model.eval(), reference, args.draws), against)
                 except NotFinite as finding:
                     console.print(f"{name}: {finding}")
+    if not found:
+        raise ValueError("no run has finite futures")
     return found
 
 
@@ -104,16 +111,20 @@ def main() -> None:
     try:
         check_writable(args.json)
         found = compare(args, console)
-    except (RuntimeError, ValueError, OSError) as error:
+        _show(found, args.against, console)
+        if args.json is not None:
+            write_result(args.json, found)
+    except (RuntimeError, ValueError, ArithmeticError, OSError) as error:
         print(f"motion_choice: {error}", file=sys.stderr)
         sys.exit(2)
-    names = list(next(iter(found.values()), {}))
-    table = Table("run", *names, title=f"over {args.against}, validation tracks")
+
+
+def _show(found: Mapping[str, Mapping[str, float]], against: str, console: Console) -> None:
+    names = list(next(iter(found.values())))
+    table = Table("run", *names, title=f"over {against}, validation tracks")
     for name, row in found.items():
         table.add_row(name, *(f"{row[key]:.2f}" for key in names))
     console.print(table)
-    if args.json is not None:
-        write_result(args.json, found)
 
 
 if __name__ == "__main__":

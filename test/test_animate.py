@@ -413,6 +413,21 @@ def test_settings_that_cannot_be(wrong: dict[str, Any], text: str) -> None:
         AnimateConfig(**{**names, "model": __file__, **wrong})
 
 
+@pytest.mark.parametrize("name", ["out", "landmarks", "raster"])
+def test_files_that_cannot_be_written_are_told_before_the_work(
+    name: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "hmgen_ros.evaluation.animate.read_start", lambda face: pytest.fail("the face was read")
+    )
+    names = {"out": "a.mp4", "landmarks": "a.npz", "raster": "b.mp4"}
+    paths = {each: tmp_path / each / file for each, file in names.items()}
+    paths[name].mkdir(parents=True)
+    inputs = {"face": tmp_path / "a.png", "speech": tmp_path / "a.wav", "model": str(model)}
+    with pytest.raises(ValueError, match=f"cannot write .*{names[name]}: it is a folder"):
+        animate(AnimateConfig(**inputs, **paths), QUIET)
+
+
 def test_models_and_faces_that_cannot_speak(
     face: Floats, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,7 +167,10 @@ def test_every_shipped_model_is_intact_and_exit_code_tells(tmp_path: Path) -> No
     assert all(row["licence"] for row in listed)
 
 
-def test_where_states_cannot_be_written_is_said_before_the_work(tmp_path: Path) -> None:
+def test_where_states_cannot_be_written_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hmgen_ros.model_check.check_models", lambda: pytest.fail("models were read"))
     with pytest.raises(ValueError, match="it is a folder; name a file"):
         models_check(ModelsCheckConfig(json=tmp_path), Console(quiet=True))
 

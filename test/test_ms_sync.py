@@ -1,5 +1,6 @@
 """MS-Sync's generator: a stream of sound against whole sounds, look-ahead, single heads, bad input."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,27 @@ def test_what_was_heard_before_a_head_was_seen_is_not_forgotten() -> None:
 
 
 @torch.no_grad()
+@torch.no_grad()
+def test_what_is_heard_is_smoothed_too() -> None:
+    """A twin that does not smooth tells the rough velocity that the same state and sound give."""
+    smoothed = made(smoothed=True)
+    twin = MsSync(replace(smoothed.config, smoothed=False))
+    twin.load_state_dict(smoothed.state_dict())
+    state, sound, generator = (
+        seen(smoothed, moving_heads(3, 1)[:, 0]),
+        sounds(3),
+        torch.Generator().manual_seed(0),
+    )
+    state = smoothed.start(state, generator)
+    for tick in range(6):
+        state, _ = smoothed.advance(smoothed.hear(state, sound[:, tick]), generator)
+    smooth, rough = (each.eval().hear(state, sound[:, 6]).core for each in (smoothed, twin))
+    core = state.core
+    expected = (rough.expected + 2.0 * core.rough + core.rough_before) / 4.0
+    torch.testing.assert_close(smooth.expected, expected)
+    torch.testing.assert_close(smooth.deviation, rough.deviation / 4.0)
+
+
 def test_without_noise_nothing_is_drawn_after_the_start() -> None:
     for noise in (False, True):
         model, heads = made(noise=noise), moving_heads(2, 1, seed=6)[:, 0]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hmgen_ros.data.npz_file import NpzError, read_npz
+from hmgen_ros.data.npz_file import NpzError, NpzMissing, read_npz
 from hmgen_ros.types import TICK_HZ
 
 #: Stands in a raster for a person who is off camera or was not annotated.
@@ -65,10 +65,10 @@ def load_rasters(path: Path) -> dict[str, NDArray[np.uint8]]:
         CorpusError: the file is missing or damaged, or a field has another shape or type or, where it
             may only be 0 or 1, other values.
     """
-    if not path.exists():
-        raise CorpusError(f"missing {path}, which index.json lists")
     try:
         rasters = read_npz(path)
+    except NpzMissing as error:
+        raise CorpusError(f"missing {path}, which index.json lists") from error
     except NpzError as error:
         raise CorpusError(str(error)) from error
     for name in BINARY_FIELDS:

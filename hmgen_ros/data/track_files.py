@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmgen_ros.data.ami_raster import CorpusError
-from hmgen_ros.data.npz_file import NpzError, read_npz
+from hmgen_ros.data.npz_file import NpzError, NpzMissing, read_npz
 from hmgen_ros.types import NUM_LANDMARKS, TICK_HZ
 
 #: Audio steps a tick, and coefficients of each.
@@ -133,10 +133,10 @@ def write_track_file(path: Path, track: TrackFile) -> None:
 
 def _fields(path: Path) -> dict[str, NDArray[Any]]:
     """Everything in an ``.npz``."""
-    if not path.exists():
-        raise CorpusError(f"missing {path}; copy it, or take its line out of the manifest")
     try:
         return read_npz(path)
+    except NpzMissing as error:
+        raise CorpusError(f"missing {path}; copy it, or take its line out of the manifest") from error
     except NpzError as error:
         raise CorpusError(str(error)) from error
 

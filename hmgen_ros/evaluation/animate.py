@@ -28,7 +28,15 @@ from hmgen_ros.evaluation.animate_inputs import (
     read_speech,
     read_start,
 )
-from hmgen_ros.evaluation.animate_outputs import check_paths, numbered, write_film, write_raster, write_track
+from hmgen_ros.evaluation.animate_outputs import (
+    check_paths,
+    numbered,
+    write_film,
+    write_raster,
+    write_track,
+    written,
+)
+from hmgen_ros.evaluation.result_file import check_writable
 from hmgen_ros.generators.head_frame import head_frame
 from hmgen_ros.generators.interface import SEED_LIMIT
 from hmgen_ros.generators.ms_sync import MsSync
@@ -109,10 +117,12 @@ def animate(config: AnimateConfig, console: Console | None = None) -> Floats:
         ``[T, N, 68, 2]`` landmarks of the samples, in the unit of the face that was given.
 
     Raises:
-        ValueError: face or sound are missing, damaged or not of use; names the file.
+        ValueError: face or sound are missing, damaged or not of use, or a file cannot be written; names it.
         hmgen_ros.generators.weights.WeightsError: the model file is missing, damaged, or does not hear.
     """
     console = console or Console()
+    for path in written(config.out, config.landmarks, config.raster, config.samples):
+        check_writable(path)
     model = load_speech_generator(config.model)
     start = read_start(config.face)
     _check_size(config, start)

@@ -29,6 +29,13 @@ def numbered(path: Path, count: int) -> list[Path]:
     return [path.with_stem(f"{path.stem}_{number}") for number in range(1, count + 1)]
 
 
+def written(film: Path, landmarks: Path | None, rasters: Path | None, count: int) -> list[Path]:
+    """Every file that is written, of ``count`` samples; tracks have their sound beside them."""
+    tracks = numbered(landmarks, count) if landmarks is not None else []
+    sounds = [path.with_suffix(".flac") for path in tracks]
+    return [film, *tracks, *sounds, *(numbered(rasters, count) if rasters is not None else [])]
+
+
 def check_paths(
     inputs: Sequence[Path], film: Path, landmarks: Path | None, rasters: Path | None, count: int
 ) -> None:
@@ -47,12 +54,8 @@ def check_paths(
     for path, suffix in ((film, ".mp4"), (landmarks, ".npz"), (rasters, ".mp4")):
         if path is not None and path.suffix.lower() != suffix:
             raise ValueError(f"{path} must end in {suffix}, which is the format it is written in")
-    written = [film]
-    for path in numbered(landmarks, count) if landmarks is not None else ():
-        written += [path, path.with_suffix(".flac")]
-    written += numbered(rasters, count) if rasters is not None else []
     taken = {path.resolve() for path in inputs}
-    for path in written:
+    for path in written(film, landmarks, rasters, count):
         if path.resolve() in taken:
             raise ValueError(f"{path} would be written over a file that is needed; choose another name")
         taken.add(path.resolve())

@@ -28,8 +28,8 @@ class VelocityUnits(NamedTuple):
         nearer: ``[136]`` one over how far heads go along the directions of velocities.
         linear: ``[136, 408]`` velocity from the last two and from how far the head is from home, the latter
             times ``nearer``.
-        rest: ``[136]`` standard deviation of what this leaves over; both of rough velocities where tracks were
-            smoothed.
+        rest: ``[136]`` standard deviation of what this leaves over. Both are of rough velocities where
+            tracks were smoothed.
     """
 
     mean: Tensor
