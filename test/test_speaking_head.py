@@ -104,9 +104,10 @@ def test_turns_of_the_shipped_generators_are_without_a_jump() -> None:
     moves_by_itself(40)
     change = torch.stack(faces).diff(n=2, dim=0).norm(dim=-1).mean(-1)  # of the velocity into tick + 2
     ordinary = np.delete(change.numpy(), [turn - 2 for turn in turns], axis=0)
-    for turn in turns:
+    # The head that goes on by itself is smoothed, and changes less than the one that speaks does.
+    for turn, limit in zip(turns, (1.2, 0.9), strict=True):
         for percentile in (50, 90, 99):
-            most = 1.2 * np.percentile(ordinary, percentile)
+            most = limit * np.percentile(ordinary, percentile)
             assert np.percentile(change[turn - 2].numpy(), percentile) <= most
 
 
