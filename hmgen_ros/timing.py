@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,8 @@ class StageTimes:
     def __init__(self) -> None:
         self._windows: dict[str, Window] = {}
         self._cpu_ms: dict[str, float] = {}
+        # Of the names: copying items can be interrupted, and a dict that grows meanwhile is an error.
+        self._names = threading.Lock()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -65,23 +68,28 @@ class StageTimes:
 
     def add(self, name: str, milliseconds: float, cpu_ms: float = 0.0) -> None:
         """Add one measured run of ``name``: wall-clock and CPU time."""
-        self._cpu_ms[name] = self._cpu_ms.get(name, 0.0) + cpu_ms
-        window = self._windows.get(name)
-        if window is None:
-            window = self._windows[name] = Window()
+        if (window := self._windows.get(name)) is not None:
+            window.add(milliseconds)
+            self._cpu_ms[name] += cpu_ms
+            return
+        window = Window()
         window.add(milliseconds)
+        with self._names:
+            self._windows[name], self._cpu_ms[name] = window, cpu_ms
 
     def mean_ms(self) -> dict[str, float]:
         """Mean milliseconds a run of every stage, in the order in which stages first ran."""
-        # A copy: another thread may add a stage meanwhile.
-        return {name: window.mean() for name, window in list(self._windows.items())}
+        with self._names:
+            windows = self._windows.copy()
+        return {name: window.mean() for name, window in windows.items()}
 
     def cpu_ms(self) -> dict[str, float]:
         """CPU milliseconds of all runs of every stage together, of the thread that ran it alone.
 
         On a busy machine these stay what they are; a stage within another counts for both.
         """
-        return dict(self._cpu_ms)
+        with self._names:
+            return self._cpu_ms.copy()
 
     def window(self, name: str) -> Window:
         """The measurements of one stage; empty when it never ran."""
